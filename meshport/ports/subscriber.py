@@ -143,7 +143,6 @@ class Subscriber:
             missing=missing,
             look_s=look_s,
             on_lost=lambda partition: [forget(partition) for forget in forgetting],
-            waits=lambda: len(waiting) > 0,
         )
         self._retrying: RetryingReader | None = None
         if on_error is not None and group is not None:

@@ -48,7 +48,6 @@ class Subscription:
         missing: whether to go on where part of the history is removed.
         look_s: seconds between two requests to the registry.
         on_lost: called with each partition that another member reads from now on.
-        waits: returns whether events wait outside of the topic, which have to be handled before the next generation is read.
 
     Attributes:
         binding: the newest binding of the address.
@@ -77,14 +76,12 @@ class Subscription:
         missing: Missing,
         look_s: float,
         on_lost: Callable[[int], object] | None,
-        waits: Callable[[], bool] = lambda: False,
     ) -> None:
         self.binding = binding
         self._group = group
         self._start = known_start(start)
         self._missing = missing
         self._forget = on_lost
-        self._waits = waits
         self.buffer: deque[ReceivedMessage] = deque()
         self.next_offsets: dict[int, int] = {}
         self.committed: dict[int, int] = {}
@@ -295,7 +292,7 @@ class Subscription:
             self._cursor.rebind(found)
             self.binding = found
             self._filters = True
-        if self._cursor.current.ends is None or self._waits() or not self._is_read():
+        if self._cursor.current.ends is None or not self._is_read():
             return
         generation = self._cursor.advance()
         self.topic = generation.topic

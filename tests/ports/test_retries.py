@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from meshport.address import reader_quarantine_name, retry_name
-from meshport.binding import Binding
+from meshport.address import Address, reader_quarantine_name, retry_name, topic_name
+from meshport.binding import Binding, Continuation
 from meshport.errors import EventError, TopicError
 from meshport.event import Event
+from meshport.kafka.admin import Admin
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
 from meshport.kafka.received import headers_of
-from meshport.ports.failed import reading
 from meshport.ports.failed.headers import FailureHeaders, split_failure
 from meshport.ports.failed.waiting import Retry
+from meshport.ports.port_writer import PortWriter
 from meshport.ports.scan import read_topic
 from meshport.ports.subscriber import Subscriber
 from tests.connections import CONNECTIONS, connection
 from tests.mesh_session import Mesh
-from tests.ports.readings import fill, numbers
+from tests.ports.readings import fill, numbers, reading
 from tests.ports.test_subscribe import QUICK, committed, store
 
 AT_ONCE = Retry(tries=3, first_s=0)
@@ -88,7 +92,7 @@ def test_a_failed_event_is_handled_again_in_the_order_of_its_key(ports: Mesh) ->
         own = [number for number in done if number % 10 == sensor]
         assert own == sorted(own)
     assert sum(committed(binding, name).values()) == 40
-    rows = kept(retry_name(name, binding.topic), binding.bootstrap_servers)
+    rows = kept(retry_name(name, topic_name(binding.address)), binding.bootstrap_servers)
     assert {key for key, value, _ in rows if value is not None} == {key for key, value, _ in rows if value is None}, (
         "each row is removed when its event is handled"
     )
@@ -110,7 +114,7 @@ def test_an_event_is_quarantined_after_its_last_try(mesh: Mesh) -> None:
     assert sorted(done) == [4, 13]
     assert tries == [1, 2, 3]
     assert subscriber.waiting == 0
-    ((key, value, why),) = kept(reader_quarantine_name(name, binding.topic), binding.bootstrap_servers)
+    ((key, value, why),) = kept(reader_quarantine_name(name, topic_name(binding.address)), binding.bootstrap_servers)
     assert key == b"s3"
     assert value is not None
     assert (why.reason, why.error, why.topic, why.tries) == (
@@ -137,7 +141,7 @@ def test_a_restart_continues_with_the_events_that_wait(mesh: Mesh) -> None:
         mesh, binding, name, lambda number, _: number == 5, lambda done: len(done) == 18, on_error=Retry(first_s=3600)
     )
     assert set(range(20)) - set(first) == {5, 15}
-    rows = kept(retry_name(name, binding.topic), binding.bootstrap_servers)
+    rows = kept(retry_name(name, topic_name(binding.address)), binding.bootstrap_servers)
     assert sorted(why.tries for _, _, why in rows) == [0, 1]
     fill(mesh, binding.address, [25, 6])
     later: list[int] = []
@@ -155,7 +159,7 @@ def test_a_restart_continues_with_the_events_that_wait(mesh: Mesh) -> None:
 @pytest.mark.kafka
 def test_no_further_event_is_given_while_too_many_wait(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where everything fails, the subscriber tries what waits, and reads on once it is handled."""
-    monkeypatch.setattr(reading, "_MOST_WAITING", 5)
+    monkeypatch.setattr("meshport.ports.failed.reading._MOST_WAITING", 5)
     binding = mesh.product()
     fill(mesh, binding.address, range(30))
     repaired: list[int] = []
@@ -181,7 +185,7 @@ def test_a_message_that_cannot_be_read_is_quarantined_at_once(mesh: Mesh) -> Non
     fill(mesh, binding.address, [1])
     done, _ = handled(mesh, binding, name, lambda *_: False, lambda done: len(done) == 1)
     assert done == [1]
-    ((_, value, why),) = kept(reader_quarantine_name(name, binding.topic), binding.bootstrap_servers)
+    ((_, value, why),) = kept(reader_quarantine_name(name, topic_name(binding.address)), binding.bootstrap_servers)
     assert (value, why.partition, why.offset, why.error) == (b"\x00\xff{", *place, EventError.__name__)
 
 
@@ -246,3 +250,69 @@ def test_sigterm_ends_a_run_with_its_place_committed(mesh: Mesh, policy: Retry |
     assert sum(committed(binding, name).values()) == 4
     assert signal.getsignal(signal.SIGTERM) is before
     subscriber.close()
+
+
+class Rebound:
+    """A registry whose one port is bound to another generation while it is read.
+
+    Attributes:
+        binding: the present one.
+    """
+
+    def __init__(self, mesh: Mesh, binding: Binding) -> None:
+        self._registry = mesh.registry
+        self.binding = binding
+
+    def resolve(self, address: Address) -> Binding:  # noqa: ARG002 - there is one port
+        """Return the present binding, whatever the address."""
+        return self.binding
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._registry, name)
+
+
+@pytest.mark.kafka
+def test_what_waits_is_kept_when_the_port_is_bound_to_another_generation(mesh: Mesh) -> None:
+    """A reader of the next generation, which has fewer partitions, restores it, and handles it before later events of its key."""
+    binding, name = mesh.product(partitions=4), group()
+    fill(mesh, binding.address, range(10))
+    registry = Rebound(mesh, binding)
+    retry = Retry(tries=9, first_s=0.02)
+    with Subscriber(binding.address, registry, group=name, on_error=retry, kafka=QUICK) as subscriber:
+        first: list[int] = []
+
+        def fail(event: Event) -> None:
+            (number,) = numbers([event])
+            first.append(number)
+            if len(set(first)) == 10:
+                subscriber.stop()
+            raise LookupError("not yet")
+
+        subscriber.run(fail)
+    second = f"{binding.topic}.g2"
+    Admin(mesh.kafka).ensure_topic(second, 1)
+    writer = PortWriter(binding)
+    with Producer(mesh.kafka) as producer:
+        for number in range(10, 20):
+            _, value, key, headers = writer.message(reading(number), None, None, None, None)
+            producer.deliver([Message(second, key, value, headers)])
+    with Consumer(mesh.kafka) as consumer:
+        passed = Continuation(
+            generation=1, topic=binding.topic, ends=consumer.end_offsets(binding.topic), begins={0: 0}
+        )
+    registry.binding = binding.model_copy(
+        update={"topic": second, "topic_id": None, "partitions": 1, "generation": 2, "continues": (passed,)}
+    )
+    done: list[int] = []
+    with Subscriber(binding.address, registry, group=name, on_error=retry, kafka=QUICK) as subscriber:
+
+        def handle(event: Event) -> None:
+            done.extend(numbers([event]))
+            if len(done) == 20:
+                subscriber.stop()
+
+        subscriber.run(handle)
+        assert subscriber.waiting == 0
+    assert sorted(done) == list(range(20))
+    for number in range(10):
+        assert done.index(number) < done.index(number + 10)

@@ -12,7 +12,7 @@ from meshport.ports.failed.waiting import Retry, WaitingEvent, WaitingEvents
 
 def event(offset: int, key: bytes | None, *, due: float = 0.0, partition: int = 0) -> WaitingEvent:
     """An event that waits."""
-    return WaitingEvent(InputMessage("t", partition, offset, key, b"", ()), 1, due)
+    return WaitingEvent(InputMessage("t", partition, offset, key, b"", ()), partition, 1, due)
 
 
 def taken(waiting: WaitingEvents) -> list[int]:
@@ -68,7 +68,7 @@ def test_a_partition_that_is_forgotten_leaves_nothing() -> None:
     for each in (event(1, b"a"), event(2, b"a"), event(1, b"a", partition=1)):
         waiting.add(each)
     waiting.forget(0)
-    assert (len(waiting), waiting.has(0, 1), waiting.has(1, 1)) == (1, False, True)
+    assert (len(waiting), waiting.has(("t", 0, 1)), waiting.has(("t", 1, 1))) == (1, False, True)
     waiting.add(event(2, b"a"))
     assert sorted(taken(waiting)) == [1, 2]
 

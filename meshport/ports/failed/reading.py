@@ -111,7 +111,8 @@ class RetryingReader:
         if self._topic is None or subscription.topic != self._of:
             self.close()
             self.waiting.clear()
-            self._topic, self._of = RetryTopic(self._kafka, self._group, subscription.topic), subscription.topic
+            self._of = subscription.topic
+            self._topic = RetryTopic(self._kafka, self._group, subscription.binding.address, self._of)
         if assigned := subscription.assigned - self.waiting.partitions:
             self.waiting.restore(assigned, self._topic.restored(assigned))
         return self._topic
@@ -131,7 +132,7 @@ class RetryingReader:
                     self._errors.clear()
                     yield event
                     for error in self._errors:
-                        self._keep(topic, WaitingEvent(message, 0, 0.0), error)
+                        self._keep(topic, WaitingEvent(message, partition, 0, 0.0), error)
             buffer.popleft()
             subscription.next_offsets[partition] = offset + 1
             if self._due() is not None or time.monotonic() >= subscription.commit_due:
@@ -170,11 +171,11 @@ class RetryingReader:
 
     def _has_to_wait(self, topic: RetryTopic, message: InputMessage) -> bool:
         """Return whether an event is not handled now: it waits already, as a restart found, or an earlier one of its key does."""
-        if self.waiting.has(message.partition, message.offset):
+        if self.waiting.has(message[:3]):
             return True
         if not self.waiting.holds_back(message.partition, message.key):
             return False
-        event = WaitingEvent(message, 0, 0.0)
+        event = WaitingEvent(message, message.partition, 0, 0.0)
         topic.store(event, None)
         self.waiting.add(event)
         return True
@@ -185,7 +186,7 @@ class RetryingReader:
             event = self._read(*message.parts)
         except UNREADABLE as error:
             if self._on_bad is None:
-                self._quarantine(topic, WaitingEvent(message, 0, 0.0), error)
+                self._quarantine(topic, WaitingEvent(message, message.partition, 0, 0.0), error)
             else:
                 self._on_bad(received, error)
             return None
@@ -200,11 +201,11 @@ class RetryingReader:
             return
         pause_s = self._retry.pause_s(tries)
         due = time.time() + pause_s
-        topic.store(WaitingEvent(message, tries, due), error)
-        if self.waiting.has(message.partition, message.offset):
+        topic.store(WaitingEvent(message, event.partition, tries, due), error)
+        if self.waiting.has(event.position):
             self.waiting.put_off(event, due)
         else:
-            self.waiting.add(WaitingEvent(message, tries, due))
+            self.waiting.add(WaitingEvent(message, event.partition, tries, due))
         _log.warning(
             "%s [%d] offset %d: try %d of %d by group %s failed, the next is in %g s: %s",
             message.topic,
@@ -221,7 +222,7 @@ class RetryingReader:
         message = event.message
         topic.put_aside(message, error, event.tries)
         self._subscription.measures.quarantined()
-        if self.waiting.has(message.partition, message.offset):
+        if self.waiting.has(event.position):
             topic.remove(message)
             self.waiting.remove(event)
         _log.error(

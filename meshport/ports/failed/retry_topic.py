@@ -5,6 +5,8 @@ wait: the row of an event has its original bytes, the reason, the number of its 
 (a tombstone) once the event is handled or quarantined. Its key is the event's position, and it is in the partition that the
 event has in the port's topic, so that the member that is assigned that partition restores what waits. A row is stored before
 the group's offset advances past its event.
+
+All generations of the port share the two topics: what waits when the port is bound to another one is restored by its readers.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from meshport.address import reader_quarantine_name, retry_name
+from meshport.address import Address, reader_quarantine_name, retry_name, topic_name
 from meshport.errors import ProcessError, TopicError
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
@@ -41,14 +43,15 @@ _WAITING: Final = {
 
 
 class RetryTopic:
-    """Keeps the events of one topic that a group failed on.
+    """Keeps the events of a port that a group failed on.
 
     The topics are made where they do not exist, with as many partitions as the port's topic has.
 
     Args:
         kafka: the connection to the cluster.
         group: the consumer group.
-        topic: the port's.
+        address: of the port, with its major.
+        topic: of the generation that is read.
 
     Attributes:
         name: of the retry topic.
@@ -59,11 +62,11 @@ class RetryTopic:
         BrokerUnavailable: no broker answers.
     """
 
-    def __init__(self, kafka: KafkaConfig, group: str, topic: str) -> None:
+    def __init__(self, kafka: KafkaConfig, group: str, address: Address, topic: str) -> None:
         self._kafka = kafka
         self._topic = topic
-        self.name = retry_name(group, topic)
-        self.quarantine = reader_quarantine_name(group, topic)
+        self.name = retry_name(group, topic_name(address))
+        self.quarantine = reader_quarantine_name(group, topic_name(address))
         for each in (self.name, self.quarantine):
             if not _NAME.fullmatch(each):
                 raise TopicError(
@@ -72,33 +75,36 @@ class RetryTopic:
                     hint="a group with `on_error` is named in letters, digits, `.`, `_` and `-`, 249 with the topic",
                 )
         self._admin = Admin(kafka)
-        self._partitions = 0
-        self.grow(self._admin.partitions().get(topic, 0))
+        self._grow()
         self._producer = Producer(kafka, settings=_PRODUCER)
 
-    def grow(self, partitions: int) -> None:
-        """Make the topics, or add partitions to them until they have so many."""
-        if partitions <= self._partitions:
-            return
+    def _grow(self) -> int:
+        """Make the topics, or add partitions to them until they have as many as the port's, and return how many that has."""
         known = self._admin.partitions()
+        partitions = known.get(self._topic, 0)
         for topic, config in ((self.name, _WAITING), (self.quarantine, _QUARANTINE)):
             if topic not in known:
                 self._admin.ensure_topic(topic, partitions, config)
             elif known[topic] < partitions:
                 self._admin.add_partitions(topic, partitions)
-        self._partitions = partitions
+        return partitions
 
     def restored(self, partitions: Collection[int]) -> list[WaitingEvent]:
-        """Return the events of these partitions that wait, in the order of the port's topic."""
-        self.grow(max(partitions, default=-1) + 1)
+        """Return the events that wait for the readers of these partitions, in the order of the generations and their offsets."""
+        count = self._grow()
         rows: dict[bytes, ReceivedMessage] = {}
         with history_reader(self._kafka) as reader:
             bounds = reader.bounds(self.name)
-            wanted = TopicRange.within(self.name, {each: bounds[each] for each in partitions})
+            own = {each: bound for each, bound in bounds.items() if each % count in partitions}
+            wanted = TopicRange.within(self.name, own)
             for messages in read_range(reader, wanted):
                 for each in messages:
                     rows[each.key() or b""] = each
-        return sorted(_waiting(rows.values()), key=lambda each: (each.message.partition, each.message.offset))
+        waiting = [
+            WaitingEvent(message, message.partition % count, tries, due)
+            for message, tries, due in _waiting(rows.values())
+        ]
+        return sorted(waiting, key=lambda each: (each.message.topic == self._topic, each.position))
 
     def store(self, event: WaitingEvent, error: Exception | None) -> None:
         """Store an event that waits.
@@ -150,10 +156,11 @@ def _why(error: Exception) -> list[tuple[str, bytes]]:
 
 
 def _position(message: InputMessage) -> bytes:
-    return f"{message.partition}:{message.offset}".encode()
+    return f"{message.topic}:{message.partition}:{message.offset}".encode()
 
 
-def _waiting(rows: Collection[ReceivedMessage]) -> Iterator[WaitingEvent]:
+def _waiting(rows: Collection[ReceivedMessage]) -> Iterator[tuple[InputMessage, int, float]]:
+    """Yield each event that waits, how often it was tried, and when it is due."""
     for row in rows:
         if row.value() is None:
             continue
@@ -171,4 +178,4 @@ def _waiting(rows: Collection[ReceivedMessage]) -> Iterator[WaitingEvent]:
                 offset=at[2],
             ) from error
         message = InputMessage(failure.topic, failure.partition, failure.offset, *original, stored)
-        yield WaitingEvent(message, failure.tries, failure.due_ms / 1000)
+        yield message, failure.tries, failure.due_ms / 1000

@@ -48,22 +48,29 @@ class WaitingEvent:
 
     Attributes:
         message: as it was read from the port's topic.
+        partition: the partition whose reader handles it: that of the message, unless the port's present generation has fewer.
         tries: how often its handling failed; 0 of an event that waits for an earlier one.
         due: the Unix time from which it is handled again, in seconds.
     """
 
     message: InputMessage
+    partition: int
     tries: int
     due: float
 
     @property
+    def position(self) -> Position:
+        """Topic, partition and offset of the message."""
+        return self.message[:3]
+
+    @property
     def lane(self) -> _Lane:
         """What all events of its key share; an event without a key shares it with none."""
-        message = self.message
-        return message.partition, message.offset if message.key is None else message.key
+        return self.partition, self.position if self.message.key is None else self.message.key
 
 
-_Lane = tuple[int, int | bytes]
+Position = tuple[str, int, int]
+_Lane = tuple[int, Position | bytes]
 
 
 class WaitingEvents:
@@ -76,23 +83,23 @@ class WaitingEvents:
     def __init__(self) -> None:
         self.partitions: Final[set[int]] = set()
         self._lanes: Final[dict[_Lane, deque[WaitingEvent]]] = {}
-        self._positions: Final[set[tuple[int, int]]] = set()
-        # (due, partition, offset, event) of the first of each lane, and entries that hold no more.
-        self._order: Final[list[tuple[float, int, int, WaitingEvent]]] = []
+        self._positions: Final[set[Position]] = set()
+        # (due, position, event) of the first of each lane, and entries that hold no more.
+        self._order: Final[list[tuple[float, Position, WaitingEvent]]] = []
 
     def __len__(self) -> int:
         return len(self._positions)
 
-    def has(self, partition: int, offset: int) -> bool:
-        """Return whether the event at this offset waits."""
-        return (partition, offset) in self._positions
+    def has(self, position: Position) -> bool:
+        """Return whether the event at this topic, partition and offset waits."""
+        return position in self._positions
 
     def holds_back(self, partition: int, key: bytes | None) -> bool:
         """Return whether an event of this key waits, so that a later one has to wait too."""
         return key is not None and (partition, key) in self._lanes
 
     def restore(self, partitions: Iterable[int], events: Iterable[WaitingEvent]) -> None:
-        """Add all waiting events of partitions, in the order of the port's topic."""
+        """Add all waiting events of partitions, those of a key in their order."""
         for event in events:
             self.add(event)
         self.partitions.update(partitions)
@@ -101,17 +108,17 @@ class WaitingEvents:
         """Add an event, after those of its key."""
         lane = self._lanes.setdefault(event.lane, deque())
         lane.append(event)
-        self._positions.add((event.message.partition, event.message.offset))
+        self._positions.add(event.position)
         if len(lane) == 1:
             self._expect(event)
 
     def _expect(self, event: WaitingEvent) -> None:
-        heapq.heappush(self._order, (event.due, event.message.partition, event.message.offset, event))
+        heapq.heappush(self._order, (event.due, event.position, event))
 
     def first(self) -> WaitingEvent | None:
         """Return the event that is tried next, whether it is due or not; None where none waits."""
         while self._order:
-            due, _, _, event = self._order[0]
+            due, _, event = self._order[0]
             lane = self._lanes.get(event.lane)
             if lane is not None and lane[0] is event and event.due == due:
                 return event
@@ -128,7 +135,7 @@ class WaitingEvents:
         """Remove the first event of its key; the next one of the key may be tried from now on."""
         lane = self._lanes[event.lane]
         lane.popleft()
-        self._positions.discard((event.message.partition, event.message.offset))
+        self._positions.discard(event.position)
         if lane:
             self._expect(lane[0])
         else:
@@ -139,7 +146,7 @@ class WaitingEvents:
         self.partitions.discard(partition)
         for lane in [each for each in self._lanes if each[0] == partition]:
             for event in self._lanes.pop(lane):
-                self._positions.discard((partition, event.message.offset))
+                self._positions.discard(event.position)
 
     def clear(self) -> None:
         """Forget all."""

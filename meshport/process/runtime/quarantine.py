@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshport.address import late_name, quarantine_name, reader_quarantine_name, redrive_name
+from meshport.address import late_name, quarantine_name, reader_quarantine_name, redrive_name, topic_name
 from meshport.binding import Binding
 from meshport.errors import TopicError
 from meshport.event.attributes import ID
@@ -127,7 +127,8 @@ def read_quarantine(
         kafka: the connections to Kafka.
         group: yield the port's events that this group of readers could not handle instead.
     """
-    topic = quarantine_name(binding.topic) if group is None else reader_quarantine_name(group, binding.topic)
+    own = quarantine_name(binding.topic)
+    topic = own if group is None else reader_quarantine_name(group, topic_name(binding.address))
     return (quarantined_event(*parts) for _, parts in _read(binding, topic, kafka))
 
 
