@@ -2,7 +2,7 @@
 
 confluent_kafka has clients for asyncio (`confluent_kafka.aio`), which are not used: its producer refuses headers, without which
 there is no CloudEvent, and holds events back for a second to hand them over in batches (2.16, `AIOProducer.produce`). The
-client's own `produce` only queues, so it is called within the loop, and one thread takes delivery reports for all tasks.
+client's own `produce` only queues, and its `poll` need not wait, so the loop calls both.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncPublisher"]
 
 _log: Final = logging.getLogger(__name__)
+# Seconds between two looks for delivery reports while a task awaits one. The client gathers a batch for 5 ms.
+_LOOK_S: Final = 0.002
 _Answer = TypeVar("_Answer")
 
 _Message = tuple[str, bytes | None, bytes | None, Headers]
@@ -63,6 +65,7 @@ class AsyncPublisher:
         self._kafka = kafka
         self._opened: _OfferingPublisher | None = None
         self._room: asyncio.Future[None] | None = None
+        self._look: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Resolve the address and connect; does nothing where that is done.
@@ -162,7 +165,7 @@ class AsyncPublisher:
         Raises:
             PublishError, DeliveryUnknown: events are not stored for certain whose receipts nothing has asked.
         """
-        publisher, self._opened = self._opened, None
+        publisher = self._taken()
         if publisher is not None:
             await self._in_thread(lambda: publisher.close(timeout_s))
 
@@ -173,9 +176,16 @@ class AsyncPublisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        publisher, self._opened = self._opened, None
+        publisher = self._taken()
         if publisher is not None:
             await self._in_thread(lambda: publisher.__exit__(kind, error, trace))
+
+    def _taken(self) -> _OfferingPublisher | None:
+        """Return the publisher, to be closed by a thread, which serves its last delivery reports."""
+        if self._look is not None:
+            self._look.cancel()
+        publisher, self._opened, self._look = self._opened, None, None
+        return publisher
 
     # -- how -------------------------------------------------------------------------------------------------------
 
@@ -193,7 +203,18 @@ class AsyncPublisher:
         publisher = self._publisher
         while (receipt := publisher.offer(message)) is None:
             await self._await_room(publisher)
+        if self._look is None:
+            self._look_later(publisher)
         return receipt
+
+    def _look_later(self, publisher: _OfferingPublisher) -> None:
+        """Serve delivery reports soon, and again while receipts have no outcome."""
+        self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_now, publisher)
+
+    def _look_now(self, publisher: _OfferingPublisher) -> None:
+        self._look = None
+        if publisher.serve():
+            self._look_later(publisher)
 
     async def _await_room(self, publisher: _OfferingPublisher) -> None:
         """Wait a moment while the client's queue is full: one thread, however many tasks wait."""
@@ -254,6 +275,7 @@ class _OfferingPublisher(Publisher):
 
     def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaAccess) -> None:
         super().__init__(address, resolver, kafka=kafka)
+        self._deliveries.leave_to_caller()
         self._tasks = self._deliveries.new_caller()
 
     def message(
@@ -274,6 +296,9 @@ class _OfferingPublisher(Publisher):
 
     def offer(self, message: _Message) -> Receipt | None:
         return self._deliveries.offer(self._tasks, *message)
+
+    def serve(self) -> bool:
+        return self._deliveries.serve()
 
     def await_room(self) -> None:
         self._deliveries.await_room()

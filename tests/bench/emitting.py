@@ -2,6 +2,7 @@
 
 The AsyncPublisher stands beside the way that a service has without it: handlers in the thread pool of Starlette, 40 threads, each
 waiting for the receipt of its event. Both share one service, broker and load. The route that publishes nothing is the ceiling.
+A request that commits a row and its event by the outbox stands beside one that commits the row, on PostgreSQL; no relay runs.
 Then the requests of a while are cancelled at a random moment, and the topic is compared with what the requests were told.
 """
 
@@ -21,19 +22,22 @@ from typing import Any, Final
 
 import httpx2
 import platformdirs
+import psycopg
 
 from meshport.binding import Binding
 from meshport.local.cluster import open_cluster
+from meshport.outbox import create_table
 from meshport.ports.replay import Replay
 from tests.bench.figures import Figure
 from tests.bench.load import Load, measure, request
 from tests.bench.ports import ORDER, orders
 from tests.mesh_session import Mesh, open_test_mesh
+from tests.postgres_session import running_postgres
 
 CONNECTIONS: Final = 200
-SECONDS: Final = 4.0
-ROUNDS: Final = 5
-_WAYS: Final = ("async", "pool", "nothing")
+SECONDS: Final = 3.0
+ROUNDS: Final = 3
+_WAYS: Final = ("async", "pool", "nothing", "outbox", "rows")
 
 
 def figures() -> Iterator[Figure]:
@@ -43,9 +47,14 @@ def figures() -> Iterator[Figure]:
         tempfile.TemporaryDirectory() as folder,
         open_cluster(None, cache_dir=cache) as cluster,
         open_test_mesh(Path(folder), cluster.bootstrap_servers) as mesh,
+        running_postgres() as (_, new_database),
     ):
+        database = new_database()
+        with psycopg.connect(database) as connection:
+            create_table(connection)
+            connection.execute("CREATE TABLE sale (number bigserial PRIMARY KEY, order_id text)")
         binding = mesh.product(ORDER, key="customer", time="ordered_at")
-        with _served(mesh, binding) as url:
+        with _served(mesh, binding, database) as url:
             yield from _rates(url)
             yield from _cancelled(url, mesh, binding)
 
@@ -64,6 +73,7 @@ def _rates(url: str) -> Iterator[Figure]:
     slowest = {way: statistics.median(each.p99_ms for each in found) for way, found in loads.items()}
     yield Figure("emitting service", rates["async"], "requests/s", "thread pool", rates["pool"])
     yield Figure("emitting service", rates["async"], "requests/s", "publishing nothing", rates["nothing"])
+    yield Figure("emitting service by outbox", rates["outbox"], "requests/s", "the row alone", rates["rows"])
     yield Figure("emitting service p99", slowest["async"], "ms", "thread pool", slowest["pool"])
 
 
@@ -114,11 +124,12 @@ def _bodies() -> list[str]:
 
 
 @contextmanager
-def _served(mesh: Mesh, binding: Binding) -> Iterator[str]:
+def _served(mesh: Mesh, binding: Binding, database: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.bench.emitting_service", mesh.url, str(binding.address), str(port)]
-    process = subprocess.Popen(command)
+    driver = database.replace("postgresql:", "postgresql+psycopg:")
+    given = (mesh.url, str(binding.address), driver, str(port))
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.emitting_service", *given])
     try:
         url = f"http://127.0.0.1:{port}"
         with httpx2.Client(transport=httpx2.HTTPTransport(retries=10), trust_env=False, timeout=30) as client:

@@ -1,6 +1,6 @@
 """A FastAPI service that publishes an event for each request, in one of several ways; `tests.bench.emitting` measures it.
 
-`python -m tests.bench.emitting_service REGISTRY ADDRESS PORT`
+`python -m tests.bench.emitting_service REGISTRY ADDRESS DATABASE PORT`
 """
 
 from __future__ import annotations
@@ -13,19 +13,27 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from meshport import AsyncPublisher, AsyncRegistry, Publisher, Registry, lifespan
+from meshport.outbox import Outbox
 
 # Requests are cancelled after up to so many seconds: before, while and after their event is sent.
 _CANCEL_S = 0.1
 _OUTCOME_S = 60.0
+# Connections to the database: what a service of this size has.
+_POOL = 20
 
 
-def service(registry_url: str, address: str) -> FastAPI:
-    """The application, with one publisher of each kind."""
+def service(registry_url: str, address: str, database: str) -> FastAPI:
+    """The application, with one publisher of each kind and an outbox."""
     registry = AsyncRegistry(registry_url)
     app = FastAPI(lifespan=lifespan(orders=AsyncPublisher(address, registry)))
     threads = Publisher(address, Registry(registry_url))
+    outbox = Outbox(address, Registry(registry_url))
+    engine = create_async_engine(database, pool_size=_POOL, max_overflow=0, pool_timeout=_OUTCOME_S)
+    sale = text("INSERT INTO sale (order_id) VALUES (:order_id)")
 
     @app.post("/nothing")
     async def nothing(request: Request) -> str:
@@ -38,6 +46,20 @@ def service(registry_url: str, address: str) -> FastAPI:
     @app.post("/pool")
     def in_a_pool(record: dict[str, Any]) -> str:
         return threads.submit(_stamped(record)).result(_OUTCOME_S)
+
+    @app.post("/rows")
+    async def a_row(request: Request) -> str:
+        record = _stamped(await request.json())
+        async with AsyncSession(engine) as session, session.begin():
+            await session.execute(sale, {"order_id": record["order_id"]})
+        return str(record["order_id"])
+
+    @app.post("/outbox")
+    async def a_row_and_its_event(request: Request) -> str:
+        record = _stamped(await request.json())
+        async with AsyncSession(engine) as session, session.begin():
+            await session.execute(sale, {"order_id": record["order_id"]})
+            return await outbox.add_async(session, record)
 
     @app.post("/cancelled")
     async def cancelled(request: Request) -> str:
@@ -67,8 +89,8 @@ def _stamped(record: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    registry_url, address, port = sys.argv[1:]
-    uvicorn.run(service(registry_url, address), port=int(port), log_level="warning", access_log=False)
+    registry_url, address, database, port = sys.argv[1:]
+    uvicorn.run(service(registry_url, address, database), port=int(port), log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

@@ -203,6 +203,16 @@ class Deliveries:
             self._expect(caller, chunk)
         return chunk.receipt
 
+    def leave_to_caller(self) -> None:
+        """Have the caller of `serve` set the outcomes of receipts, instead of a thread."""
+        self._receipts.leave_to_caller()
+
+    def serve(self) -> bool:
+        """Serve the delivery reports that are there, without a wait, and return whether receipts still have no outcome."""
+        self._producer.poll(0)
+        self._receipts.settle()
+        return self._receipts.open
+
     def await_room(self) -> None:
         """Wait a moment for delivery reports, which make room in the client's queue; raises as `poll`."""
         self.poll(_FULL_S)

@@ -1,4 +1,8 @@
-"""The receipts of a publisher without an outcome, and the thread that serves delivery reports for them."""
+"""The receipts of a publisher without an outcome, and what serves delivery reports for them: a thread, or an event loop.
+
+Each delivery report takes Python's global lock. Beside an event loop that is busy, a thread would wait 5 ms for it each time
+(`sys.getswitchinterval`), and a hundred requests half a second. So the loop serves the reports of its own publisher.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +40,24 @@ class WaitingReceipts:
         self._waiting: set[ReceiptChunk] = set()
         self.reported: Final[deque[ReceiptChunk]] = deque()
         self._server: threading.Thread | None = None
+        self._has_thread = True
         self._wanted = threading.Event()
         self._closed = False
+
+    def leave_to_caller(self) -> None:
+        """Start no thread: the caller serves delivery reports as long as receipts are `open`."""
+        self._has_thread = False
+
+    @property
+    def open(self) -> bool:
+        """Whether a receipt has no outcome."""
+        return bool(self._waiting)
 
     def expect(self, chunk: ReceiptChunk) -> None:
         """See that a thread serves the delivery report of an event. Called with the lock."""
         self._waiting.add(chunk)
+        if not self._has_thread:
+            return
         if self._server is None:
             self._server = threading.Thread(target=self._serve, name=f"receipts of {self._topic}", daemon=True)
             self._server.start()
