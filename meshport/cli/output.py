@@ -76,7 +76,7 @@ def people() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class _Lines:
+class _StderrLines:
     """The form of the lines of stderr."""
 
     form = LineForm.TEXT
@@ -84,13 +84,13 @@ class _Lines:
 
 def write_lines_as(form: LineForm) -> None:
     """Write the lines of stderr, and the log, in a form from now on."""
-    _Lines.form = form
+    _StderrLines.form = form
     log_to_stderr(form)
 
 
 def lines_are_json() -> bool:
     """Return whether each line of stderr is a JSON object, for what collects logs."""
-    return _Lines.form is LineForm.JSON
+    return _StderrLines.form is LineForm.JSON
 
 
 def say(text: str) -> None:

@@ -146,6 +146,16 @@ def test_promtool_accepts_the_rules(reference: MeshRules, revenue: Product, tmp_
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_files_of_the_reference_mesh_are_those_of_its_products(reference: MeshRules) -> None:
+    """What `deploy/` has is what `meshport dashboards` writes now."""
+    products = [each.product for each in Project.find(ROOT).products]
+    boards = [mesh_dashboard(), *map(product_dashboard, products)]
+    files = {f"grafana/{each.name}.json": each.text() for each in boards}
+    files["prometheus/meshport.rules.yml"] = reference.text()
+    for name, text in files.items():
+        assert (ROOT / "deploy" / name).read_text(encoding="utf-8") == text, "`meshport dashboards` writes it anew"
+
+
 # Series with a value a minute, an alert, and how often it fires at a time.
 CASES: dict[str, tuple[dict[str, str], str, dict[str, int]]] = {
     "a processor that stops, and runs again": (
