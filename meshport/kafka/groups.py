@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +11,9 @@ from typing import Final, NamedTuple, TypeVar
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConsumerGroupDescription, OffsetSpec
 
+from meshport.errors import KafkaError
 from meshport.kafka.answer import ANSWER_S, answer_of
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
@@ -80,34 +81,35 @@ class ClusterGroups:
 
     Attributes:
         kafka: the connection to the cluster.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+        KafkaError: it is an in-memory cluster, which shows none.
     """
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self.kafka = kafka
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
+        if is_in_memory(self._metadata().cluster_id):
+            raise KafkaError(
+                f"the cluster at {kafka.bootstrap_servers} is librdkafka's in-memory one, which shows no consumer groups",
+                hint="on a real Kafka, as the embedded one of `meshport up`, they can be seen",
+            )
 
-    def partitions(self, topics: Collection[str]) -> set[TopicPartition]:
-        """Return the partitions of those of the topics that exist.
-
-        Raises:
-            BrokerUnavailable: no broker answered.
-        """
+    def _metadata(self) -> ClusterMetadata:
         try:
-            found = self._client.list_topics(timeout=ANSWER_S).topics
+            return self._client.list_topics(timeout=ANSWER_S)
         except KafkaException as error:
             raise unreachable(self.kafka, error, f"no broker answers at {self.kafka.bootstrap_servers}") from error
-        return {TopicPartition(name, each) for name in topics if name in found for each in found[name].partitions}
 
     def names(self) -> list[str]:
-        """Return the names of the groups that this login may see; none of an in-memory cluster, which lists none.
+        """Return the names of the groups that this login may see.
 
         Raises:
             BrokerUnavailable: no broker answered.
             KafkaError: a coordinator did not answer.
         """
         try:
-            if is_in_memory(self._client.list_topics(timeout=ANSWER_S).cluster_id):
-                return []
             asked = self._client.list_consumer_groups(request_timeout=ANSWER_S)
             return sorted(each.group_id for each in answer_of(asked, "cannot list the consumer groups").valid)
         except KafkaException as error:

@@ -143,9 +143,10 @@ class Doctor:
             self._silent.add(config)
             yield Diagnosis.of("cluster", error, "does it run, and does --kafka-config have its login?")
             return
-        self._answering.add(config)
         yield Diagnosis.ok("cluster", f"{where} answers: {_counted(state.brokers, 'broker')}")
-        if is_in_memory(state.cluster_id):
+        if not is_in_memory(state.cluster_id):
+            self._answering.add(config)
+        else:
             yield Diagnosis.warning(
                 "cluster",
                 f"{where} is librdkafka's in-memory cluster: no compaction, no groups to look at, nothing kept",

@@ -64,6 +64,14 @@ def test_nothing_reads(on_mesh: Run, port: Binding) -> None:
     assert "no consumer group nobody has read anything" in ended.err
 
 
+def test_an_in_memory_cluster_shows_no_groups(cli: Run, in_memory_mesh: Mesh) -> None:
+    """It is said, instead of that nothing reads a port."""
+    address = in_memory_mesh.product().address.key
+    ended = cli("lag", address, MESHPORT_REGISTRY=in_memory_mesh.url)
+    assert (ended.code, ended.out) == (3, "")
+    assert "which shows no consumer groups" in ended.err
+
+
 def test_an_address_or_a_group(on_mesh: Run) -> None:
     """Both at once are refused."""
     ended = on_mesh("lag", "shop/orders", "--group", "billing")
