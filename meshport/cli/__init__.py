@@ -42,7 +42,7 @@ VERBS: Final = {
     "publish": _Verb("publish:publish", "Publish the records of a file; columns are mapped to the schema's fields by name."),
     "tail": _Verb("read:tail", "Show the events of a port as they arrive."),
     "replay": _Verb("read:replay", "Replay part of a port's history, by event time or by offset."),
-    "quarantine": _Verb("read:quarantine", "Show the events that a processor, or a group of readers, quarantined, each with the reason."),
+    "quarantine": _Verb("read:quarantine", "Show the events that a processor or a group quarantined, each with the reason."),
     "lag": _Verb("lag:lag", "Show how far consumer groups are behind: in events, and in time."),
     "rebuild": _Verb("rebuild:rebuild", "Build a derived product again from history, and compare it with the live one."),
     "generations": _Verb("rebuild:generations", "List the generations of a port: bound, being built, kept or retired."),

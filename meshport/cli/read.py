@@ -184,7 +184,7 @@ def quarantine(
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the events that a processor, or a group of readers, quarantined, each with the reason.
+    """Show the events that a processor or a group quarantined, each with the reason.
 
     --json has their bytes, in hexadecimal. Events that were redriven are marked.
 
