@@ -122,6 +122,8 @@ class RetryingReader:
         buffer = subscription.buffer
         while buffer and len(self.waiting) < _MOST_WAITING and not self._stopped.is_set():
             received = buffer[0]
+            if received.partition() not in self.waiting.partitions:
+                return  # it was assigned a moment ago, and what waits of it has to be restored first
             key, value, headers, name, partition, offset, timestamp_ms = event_parts(subscription.topic, received)
             message = InputMessage(
                 name, partition, offset, key, value, () if headers is None else headers, timestamp_ms
