@@ -30,7 +30,7 @@ from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
-from meshport.kafka.unreachable import unreachable
+from meshport.kafka.unreachable import metadata
 
 _PAUSE_S: Final = 0.02
 _OF_TOPIC: Final = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG
@@ -71,14 +71,7 @@ class Admin:
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
         what = f"no broker answers at {self.kafka.bootstrap_servers}"
-        try:
-            return (
-                self._client.list_topics(topic, timeout=ANSWER_S)
-                if topic
-                else self._client.list_topics(timeout=ANSWER_S)
-            )
-        except KafkaException as error:
-            raise unreachable(self.kafka, error, what) from error
+        return metadata(self._client, self.kafka, what, timeout_s=ANSWER_S, topic=topic)
 
     def brokers(self) -> int:
         """Return how many brokers the cluster has.

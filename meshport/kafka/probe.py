@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.kafka.unreachable import unreachable
+from meshport.kafka.unreachable import metadata
 
 
 class ClusterState(NamedTuple):
@@ -55,7 +55,7 @@ class ClusterProbe:
             KafkaError: the cluster refuses the connection, for its login for instance.
         """
         try:
-            return self._ask(timeout_s)
+            return _state(self._client.list_topics(timeout=timeout_s))
         except KafkaException as error:
             raise client_error(error, self._failed) from error
 
@@ -69,23 +69,20 @@ class ClusterProbe:
             BrokerUnavailable: no broker answered in that time.
             KafkaError: the cluster refuses the connection, for its login for instance.
         """
-        try:
-            return self._ask(timeout_s)
-        except KafkaException as error:
-            raise unreachable(self._kafka, error, self._failed) from error
+        return _state(metadata(self._client, self._kafka, self._failed, timeout_s=timeout_s))
 
     @property
     def _failed(self) -> str:
         return f"no broker answers at {self._kafka.bootstrap_servers}"
 
-    def _ask(self, timeout_s: float) -> ClusterState:
-        found = self._client.list_topics(timeout=timeout_s)
-        partitions = {
-            TopicPartition(topic, number): each
-            for topic, of_topic in sorted(found.topics.items())
-            for number, each in of_topic.partitions.items()
-        }
-        led = {name: each for name, each in partitions.items() if each.leader >= 0}
-        behind = tuple(name for name, each in led.items() if len(each.isrs) < len(each.replicas))
-        leaderless = tuple(name for name in partitions if name not in led)
-        return ClusterState(len(found.brokers), found.cluster_id, leaderless, behind)
+
+def _state(found: ClusterMetadata) -> ClusterState:
+    partitions = {
+        TopicPartition(topic, number): each
+        for topic, of_topic in sorted(found.topics.items())
+        for number, each in of_topic.partitions.items()
+    }
+    led = {name: each for name, each in partitions.items() if each.leader >= 0}
+    behind = tuple(name for name, each in led.items() if len(each.isrs) < len(each.replicas))
+    leaderless = tuple(name for name in partitions if name not in led)
+    return ClusterState(len(found.brokers), found.cluster_id, leaderless, behind)

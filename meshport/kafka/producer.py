@@ -78,6 +78,7 @@ class Producer:
     """
 
     def __init__(self, kafka: KafkaConfig, *, settings: Mapping[str, Any] | None = None) -> None:
+        self._kafka = kafka
         self._fatal: KafkaError | None = None
         self._refused = RefusedConnections()
         self._doubted_at = -math.inf
@@ -111,6 +112,19 @@ class Producer:
         """Note that a connection was lost, or that a request had no answer."""
         self._doubted_at = time.monotonic()
         self._limits.ask_ahead()
+
+    def require_login(self, topic: str) -> None:
+        """Wait until a broker lets this producer in, if it has a login or TLS; where no broker answers, return at once.
+
+        Without it, a refused login is logged, and tried again until the events that are queued time out.
+
+        Args:
+            topic: one to which it writes.
+
+        Raises:
+            BrokerUnavailable: the login or the certificate is refused; the message has the broker's word.
+        """
+        self._refused.require_login(self._client, self._kafka, topic)
 
     def watch(self, topic: str) -> None:
         """Note a topic to which messages go through `produce`: what it takes is asked for when a connection was lost."""

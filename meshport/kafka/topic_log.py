@@ -22,7 +22,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
-from meshport.kafka.unreachable import unreachable
+from meshport.kafka.unreachable import metadata
 
 LOOK_S: Final = 3.0
 """The seconds after which a watch asks for the ids again."""
@@ -73,10 +73,8 @@ class TopicLogs:
         self._in_memory = is_in_memory(self._metadata().cluster_id)
 
     def _metadata(self) -> ClusterMetadata:
-        try:
-            return self._client.list_topics(timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(self._kafka, error, f"no broker answers at {self._kafka.bootstrap_servers}") from error
+        what = f"no broker answers at {self._kafka.bootstrap_servers}"
+        return metadata(self._client, self._kafka, what, timeout_s=_TIMEOUT_S)
 
     def ask(self, topics: Iterable[str], timeout_s: float) -> Answers:
         """Send a request for topics, and return at once; an in-memory cluster is not asked.

@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
-from meshport.kafka.unreachable import unreachable
+from meshport.kafka.unreachable import metadata
 
 _Answer = TypeVar("_Answer")
 
@@ -59,10 +59,7 @@ class TopicOffsets:
             BrokerUnavailable: no broker answered.
         """
         what = f"cannot see the topic {topic} at {self._kafka.bootstrap_servers}"
-        try:
-            found = self._client.list_topics(topic, timeout=timeout_s).topics[topic]
-        except KafkaException as error:
-            raise unreachable(self._kafka, error, what) from error
+        found = metadata(self._client, self._kafka, what, timeout_s=timeout_s, topic=topic).topics[topic]
         if found.error is not None:
             raise client_error(found.error, what)
         return sorted(found.partitions)

@@ -1,25 +1,26 @@
 """Why a cluster cannot be reached: what the client reports of a refused login, certificate or protocol.
 
 A request that no broker answers ends with "Broker transport failure" alone. The cause is in the client's error reports
-(librdkafka INTRODUCTION.md, "Error handling"), which come beside it.
+(librdkafka INTRODUCTION.md, "Error handling"), which come beside it. The client itself goes on trying for as long as it has
+anything to do, five minutes for an event.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 
-__all__ = ["RefusedConnections", "unreachable"]
+__all__ = ["RefusedConnections", "metadata", "unreachable"]
 
 _REFUSED: Final = frozenset(
     {
@@ -27,6 +28,7 @@ _REFUSED: Final = frozenset(
         ClientError._SSL,  # noqa: SLF001 - as above
     }
 )
+_REFUSED_NAMES: Final = frozenset(ClientError(each).name() for each in _REFUSED)
 _ALL_DOWN: Final = ClientError._ALL_BROKERS_DOWN  # noqa: SLF001 - as above
 _LOOK_S: Final = 2.0
 _SLICE_S: Final = 0.2
@@ -34,24 +36,87 @@ _SLICE_S: Final = 0.2
 _ENOUGH: Final = 3
 # The client tries again ten times a second at first.
 _REPEAT_S: Final = 30.0
+_PROTOCOL: Final = "security.protocol"
 
 _log: Final = logging.getLogger(__name__)
 
 
 class RefusedConnections:
-    """Logs the connections that a producer's client reports as refused, for its login or for TLS, at most twice a minute.
+    """What a producer's client reports of its connections; those that are refused, for the login or TLS, are logged.
 
-    The client tries again for as long as it holds an event, which is five minutes by default.
+    The client tries again for as long as it holds an event. They are logged at most twice a minute.
     """
 
     def __init__(self) -> None:
         self._logged_at = float("-inf")
+        self._refused: ClientError | None = None
+        self._all_down = False
 
     def note(self, error: ClientError) -> None:
         """Take a report of the client."""
-        if error.code() in _REFUSED and time.monotonic() - self._logged_at > _REPEAT_S:
+        self._all_down = self._all_down or error.code() == _ALL_DOWN
+        if error.code() not in _REFUSED:
+            return
+        self._refused = error
+        if time.monotonic() - self._logged_at > _REPEAT_S:
             self._logged_at = time.monotonic()
             _log.warning("a broker refuses the connection, which is tried again: %s", error.str())
+
+    def require_login(self, client: Any, kafka: KafkaConfig, topic: str) -> None:
+        """Wait until a broker lets a new producer in; where none answers, return: it tries again by itself.
+
+        Args:
+            client: of the producer, whose reports this has.
+            kafka: its connection; without TLS and login, nothing is waited for.
+            topic: one to which it writes.
+
+        Raises:
+            BrokerUnavailable: the login or the certificate is refused; the message has the broker's word.
+        """
+        until = time.monotonic() + _LOOK_S
+        while _PROTOCOL in kafka.properties:
+            try:
+                client.list_topics(topic, timeout=_SLICE_S)
+            except KafkaException:
+                client.poll(0)  # it serves the reports
+            else:
+                return
+            if self._refused is None and (self._all_down or time.monotonic() > until):
+                return
+            # One broker may have heard of a login later than another.
+            if self._refused is not None and time.monotonic() > until:
+                raise _refusal(kafka, self._refused, f"nothing can be published at {kafka.bootstrap_servers}")
+
+
+def metadata(
+    client: Any, kafka: KafkaConfig, what: str, *, timeout_s: float, topic: str | None = None
+) -> ClusterMetadata:
+    """Return what a broker knows of the cluster.
+
+    Args:
+        client: of confluent_kafka, of any kind.
+        kafka: its connection.
+        what: the operation that fails, for the message.
+        timeout_s: seconds to wait for an answer; a refused login or certificate ends the wait.
+        topic: to ask for; None for every topic.
+
+    Raises:
+        BrokerUnavailable: no broker answered; the message has the cause.
+        KafkaError: the request was refused.
+    """
+    named = {} if topic is None else {"topic": topic}
+    deadline = time.monotonic() + timeout_s
+    if _PROTOCOL in kafka.properties and timeout_s > _LOOK_S:
+        try:
+            return client.list_topics(**named, timeout=_LOOK_S)
+        except KafkaException as error:
+            failed = unreachable(kafka, error, what)
+            if failed.code in _REFUSED_NAMES:
+                raise failed from error
+    try:
+        return client.list_topics(**named, timeout=max(_SLICE_S, deadline - time.monotonic()))
+    except KafkaException as error:
+        raise unreachable(kafka, error, what) from error
 
 
 def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaError:
@@ -69,14 +134,18 @@ def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaEr
     if cause is None:
         return found
     if cause.code() != _ALL_DOWN:
-        return BrokerUnavailable(f"{found.message}: {cause.str()}", code=cause.name(), servers=kafka.bootstrap_servers)
-    secured = "security.protocol" in kafka.properties
+        return _refusal(kafka, cause, found.message)
+    secured = _PROTOCOL in kafka.properties
     return BrokerUnavailable(
         f"{found.message}: the connection is closed by the other side",
         code=found.code,
         servers=kafka.bootstrap_servers,
         hint=None if secured else "a Kafka that asks for TLS or a login needs --kafka-config or MESHPORT_KAFKA_CONFIG",
     )
+
+
+def _refusal(kafka: KafkaConfig, cause: ClientError, what: str) -> BrokerUnavailable:
+    return BrokerUnavailable(f"{what}: {cause.str()}", code=cause.name(), servers=kafka.bootstrap_servers)
 
 
 def _cause(kafka: KafkaConfig) -> ClientError | None:

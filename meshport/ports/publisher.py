@@ -65,6 +65,7 @@ class Publisher:
     Raises:
         NotRegistered: the registry knows no such port.
         PublishError: the port is retired.
+        BrokerUnavailable: Kafka refuses the login or the certificate. Where no broker answers, events are queued.
     """
 
     def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaAccess = PLAINTEXT) -> None:
@@ -75,6 +76,7 @@ class Publisher:
         # Successes are not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
         self._producer = Producer(kafka.to(self.binding), settings=only_failures)
+        self._producer.require_login(self.binding.topic)
         self._deliveries = Deliveries(self._producer, self.binding.topic)
         producer = self._producer  # a publisher is in no cycle of references
         self._measures = PublisherMeasures(self.binding.address, self._deliveries.totals, lambda: producer.waiting)

@@ -72,6 +72,41 @@ def test_an_error_leaves_no_client() -> None:
     assert clients() == before
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new client's login is looked at for half a second."""
+    monkeypatch.setattr("meshport.kafka.unreachable._LOOK_S", ASK_S)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("properties", "cause"),
+    [
+        (WRONG_PASSWORD, "SASL authentication error: Authentication failed"),
+        ({"ssl.ca.location": None}, "certificate could not be verified"),
+    ],
+    ids=["password", "certificate"],
+)
+def test_a_refused_login_ends_a_wait(secured: Cluster, properties: Mapping[str, Any], cause: str) -> None:
+    """Neither a producer nor a question waits on, as they do where no broker answers; who is let in goes on at once."""
+    refused = changed(secured.config, properties)
+    producer = Producer(refused)
+    with pytest.raises(BrokerUnavailable, match=cause):
+        producer.require_login("any")
+    producer.release()
+    with Consumer(refused) as consumer, pytest.raises(BrokerUnavailable, match=cause):
+        consumer.partitions("any", timeout_s=100 * PATIENCE_S)
+    with Producer(secured.config) as admitted:
+        admitted.require_login("any")
+
+
+def test_a_producer_waits_for_no_broker_that_is_down(secured: Cluster) -> None:
+    """Where nothing answers, no login is refused: events are queued, and sent when a broker is there."""
+    producer = Producer(KafkaConfig("127.0.0.1:1", secured.config.properties))
+    producer.require_login("any")
+    producer.release()
+
+
 def test_a_producer_that_is_refused_logs_it_once(secured: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     """The client goes on for as long as it holds an event, so that the cause is logged at its first attempt."""
     quick = {"message.timeout.ms": 1500, "linger.ms": 0}
