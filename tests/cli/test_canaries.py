@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import signal
@@ -151,6 +152,14 @@ class Looked:
             assert not self.canaries.found_in(text), (name, place)
         return ended.code
 
+    def end(self) -> None:
+        """Have the clients of commands that failed collected, which the tracebacks of their errors keep.
+
+        They write their log to the descriptor of stderr, from threads of their own: after the test it is the terminal's.
+        """
+        self.caplog.clear()  # a record may have an error
+        gc.collect()
+
     def interrupted(self, name: str, *more: str, cwd: Path, ready: Callable[[], object], **given: str) -> int:
         """Run a command as a process until it is ready, interrupt it, and return its exit code."""
         # A command that is not ready in time is killed before its readers are waited for, who read to its end.
@@ -232,6 +241,7 @@ def test_a_command_that_fails_shows_no_secret(
             )
             code = looked.run(name, *(where if each == "PEER" else each for each in arguments), **given)
             assert code in {FINDINGS, USAGE, NO_ANSWER} or name in HERE, name
+    looked.end()
     assert len(canaries.made) > 200
     assert not seen
     assert not canaries.files_with(
@@ -389,6 +399,7 @@ def test_a_command_that_succeeds_leaves_no_secret(
             # The broker has principals of its own, which no product needs.
             assert code == (FINDINGS if name == "access drift" else 0), name
         events = records(secured)
+    looked.end()
     assert len(events) > 2
     assert not [each for each in events if canaries.found_in(each)]
     assert len(canaries.made) > 200
