@@ -28,6 +28,7 @@ _REFUSED: Final = frozenset(
         ClientError._SSL,  # noqa: SLF001 - as above
     }
 )
+_REFUSED_NAMES: Final = frozenset(ClientError(each).name() for each in _REFUSED)
 _ALL_DOWN: Final = ClientError._ALL_BROKERS_DOWN  # noqa: SLF001 - as above
 _LOOK_S: Final = 2.0
 _SLICE_S: Final = 0.2
@@ -105,17 +106,21 @@ def metadata(
     """
     named = {} if topic is None else {"topic": topic}
     deadline = time.monotonic() + timeout_s
+    found: ClusterMetadata
     if _PROTOCOL in kafka.properties and timeout_s > _LOOK_S:
         try:
-            return client.list_topics(**named, timeout=_LOOK_S)
+            found = client.list_topics(**named, timeout=_LOOK_S)
         except KafkaException as error:
-            cause = _cause(kafka, error)
-            if cause is not None and cause.code() in _REFUSED:
-                raise _refusal(kafka, cause, client_error(error, what).message) from error
+            failed = unreachable(kafka, error, what)
+            if not isinstance(failed, BrokerUnavailable) or failed.code in _REFUSED_NAMES:
+                raise failed from error
+        else:
+            return found
     try:
-        return client.list_topics(**named, timeout=max(_SLICE_S, deadline - time.monotonic()))
+        found = client.list_topics(**named, timeout=max(_SLICE_S, deadline - time.monotonic()))
     except KafkaException as error:
         raise unreachable(kafka, error, what) from error
+    return found
 
 
 def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaError:
@@ -129,7 +134,7 @@ def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaEr
     found = client_error(error, what)
     if not isinstance(found, BrokerUnavailable):
         return found
-    cause = _cause(kafka, error)
+    cause = _cause(kafka)
     if cause is None:
         return found
     if cause.code() != _ALL_DOWN:
@@ -147,18 +152,11 @@ def _refusal(kafka: KafkaConfig, cause: ClientError, what: str) -> BrokerUnavail
     return BrokerUnavailable(f"{what}: {cause.str()}", code=cause.name(), servers=kafka.bootstrap_servers)
 
 
-def _cause(kafka: KafkaConfig, error: KafkaException) -> ClientError | None:
+def _cause(kafka: KafkaConfig) -> ClientError | None:
     """Return what another client reports when it connects: a refusal, else another failure; None for nothing.
 
     Where the other side closes each connection, the only report is that all brokers are down.
-
-    Args:
-        kafka: the connection.
-        error: the one that is handled.
     """
-    # An error that confluent_kafka 2.16 raises while another is handled keeps that one for good: a traceback would keep the
-    # client that failed with it, and its threads, which try to connect for ever.
-    error.__traceback__ = None
     reports: list[ClientError] = []
     try:
         client = new_client(AdminClient, kafka, {"log_level": 0, "error_cb": reports.append})

@@ -127,17 +127,3 @@ def test_nothing_listens() -> None:
         consumer.partitions("any", timeout_s=ASK_S)
     assert "Connect to ipv4#127.0.0.1:1 failed: Connection refused" in str(caught.value)
     assert caught.value.hint is None
-
-
-def test_a_client_that_failed_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing keeps a client whose question no broker answered: a service that asks again and again has no more of them."""
-    monkeypatch.setattr("meshport.kafka.admin.ANSWER_S", ASK_S)
-
-    def clients() -> int:
-        gc.collect()
-        return sum(isinstance(each, AdminClient) for each in gc.get_objects())
-
-    before = clients()
-    with pytest.raises(BrokerUnavailable):
-        Admin(KafkaConfig("127.0.0.1:1"))
-    assert clients() <= before
