@@ -20,6 +20,7 @@ from meshport.cli.session import (
     MissingOption,
     RegistryOption,
     given_kafka,
+    leads_elsewhere,
     missing_history,
     open_clusters,
     open_registry,
@@ -90,7 +91,8 @@ def run(
         raise typer.BadParameter("a processor runs in a process of its own; name one", param_hint="ADDRESS")
     if member is not None and not any(_has_members(each) for each in derived):
         raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
-    access = open_clusters(kafka_config, registry=registry) if kafka is None else given_kafka(kafka_config, kafka)
+    elsewhere = kafka is None or leads_elsewhere(kafka, registry)
+    access = open_clusters(kafka_config, registry=registry) if elsewhere else given_kafka(kafka_config, kafka)
     name = f"run {' '.join(each.product.address.key for each in products)}"
     if derived:
         readiness = Readiness(name, ["joined", "restored"])

@@ -17,16 +17,20 @@ import typer
 
 from meshport.address import Address
 from meshport.binding import Binding
+from meshport.cli.output import say
 from meshport.errors import ProjectError, RegistryUnavailable
 from meshport.kafka.clusters import KafkaClusters
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.sources import CONFIG_VARIABLE, file_layer
+from meshport.kafka.properties import SERVERS, canonical
+from meshport.kafka.sources import CONFIG_VARIABLE, Layer, file_layer
 from meshport.ports.history import Missing
 from meshport.project.clusters import cluster_tables, combined, later_layers
 from meshport.project.project import Project
 from meshport.registry import Registry
 
 STATE: Final = ".meshport"
+KAFKA_VARIABLE: Final = "MESHPORT_KAFKA"
+"""The variable that names the servers of a Kafka; the names of all others about one begin with it."""
 _LOCK_TRIES: Final = 10
 _LOCK_PAUSE_S: Final = 0.05
 
@@ -44,7 +48,7 @@ KafkaOption = Annotated[
     typer.Option(
         "--kafka",
         metavar="HOST:PORT",
-        envvar="MESHPORT_KAFKA",
+        envvar=KAFKA_VARIABLE,
         help="A running Kafka to use; by default an embedded one is started.",
     ),
 ]
@@ -53,7 +57,7 @@ TopicsKafkaOption = Annotated[
     typer.Option(
         "--kafka",
         metavar="HOST:PORT",
-        envvar="MESHPORT_KAFKA",
+        envvar=KAFKA_VARIABLE,
         help="The Kafka in which topics are created; by default the one that `meshport up` runs here.",
     ),
 ]
@@ -210,7 +214,8 @@ def open_clusters(
     """Return the connections to the Kafka clusters of a command.
 
     The Kafka of the mesh that runs here takes the place of the clusters in `meshport.toml`, where the command asks that mesh's
-    registry; see `meshport.project.clusters` for what wins over them.
+    registry; see `meshport.project.clusters` for what wins over them. Variables that name servers of another Kafka do not
+    count for it, which is said: a shell that has them for a cluster elsewhere would send topics and events there.
 
     Args:
         config_file: of `--kafka-config`.
@@ -221,13 +226,50 @@ def open_clusters(
         KafkaConfigError: a property cannot be used; the message says where it was written.
         ProjectError: `meshport.toml` cannot be read.
     """
-    here = Path.cwd()
-    later = later_layers(config_file, servers, os.environ)
-    mesh = running_mesh(here)
-    if mesh is None or (registry is not None and registry.rstrip("/") != mesh.registry_url.rstrip("/")):
-        return combined(cluster_tables(here, os.environ), later)
+    mesh = _asked_mesh(registry)
+    if mesh is None:
+        return combined(cluster_tables(Path.cwd(), os.environ), later_layers(config_file, servers, os.environ))
     own = [file_layer(mesh.config_file, os.environ)] if mesh.config_file else []
-    return combined({}, [*own, *later])
+    return combined({}, [*own, *_later_layers(mesh, config_file, servers)])
+
+
+def _asked_mesh(registry: str | None) -> RunningMesh | None:
+    """Return the mesh that runs here; None if there is none, or the registry is another's."""
+    mesh = running_mesh(Path.cwd())
+    other = mesh and registry is not None and registry.rstrip("/") != mesh.registry_url.rstrip("/")
+    return None if other else mesh
+
+
+def _later_layers(mesh: RunningMesh, config_file: Path | None, servers: str | None) -> list[Layer]:
+    """Return what wins over the Kafka of the mesh that runs here; of variables, those that are not for another."""
+    of_variables = later_layers(None, os.environ.get(KAFKA_VARIABLE), os.environ)
+    others = {_servers(each) for each in of_variables} - {frozenset(), _names(mesh.bootstrap_servers)}
+    if not others:
+        return later_layers(config_file, servers, os.environ)
+    named = [each for each in os.environ if each.startswith(KAFKA_VARIABLE)]
+    say(
+        f"{', '.join(sorted(named))}: not used, for {', '.join(sorted(set().union(*others)))}; the mesh that runs here has its "
+        f"own Kafka, {mesh.bootstrap_servers}. --kafka, --kafka-config or --registry lead elsewhere"
+    )
+    file = None if config_file and str(config_file) == os.environ.get(CONFIG_VARIABLE) else config_file
+    others_too = {name: each for name, each in os.environ.items() if name not in named}
+    return later_layers(file, None if servers == os.environ.get(KAFKA_VARIABLE) else servers, others_too)
+
+
+def _servers(layer: Layer) -> frozenset[str]:
+    """Return the bootstrap servers that a layer names."""
+    setting = layer.get(canonical(SERVERS))
+    return frozenset() if setting is None else _names(setting.text)
+
+
+def _names(servers: str) -> frozenset[str]:
+    return frozenset(each.strip() for each in servers.split(","))
+
+
+def leads_elsewhere(servers: str | None, registry: str | None) -> bool:
+    """Return whether servers are those of a variable for another Kafka than that of the mesh that runs here and is asked."""
+    mesh = _asked_mesh(registry) if servers and servers == os.environ.get(KAFKA_VARIABLE) else None
+    return mesh is not None and _names(servers or "") != _names(mesh.bootstrap_servers)
 
 
 def given_kafka(config_file: Path | None, servers: str | None) -> KafkaConfig:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from meshport.binding import Binding
-from meshport.kafka.properties import SERVERS, TOKEN_FUNCTION, check_property
+from meshport.errors import KafkaConfigError
+from meshport.kafka.properties import SERVERS, TOKEN_FUNCTION, canonical, check_property
 from meshport.kafka.token_function import token_function
 
 __all__ = ["PLAINTEXT", "KafkaConfig", "is_secret"]
@@ -20,6 +21,10 @@ __all__ = ["PLAINTEXT", "KafkaConfig", "is_secret"]
 _SECRET: Final = re.compile(
     r"passw|passphrase|secret|token$|jaas|user\.info|key\.pem$|^ssl\.keystore\.key$|^sasl\.oauthbearer\.config$"
 )
+
+_FALSE: Final = frozenset({"false", "f", "0"})
+# Mechanisms that send the password or token itself; a broker learns nothing that it could use elsewhere from the others.
+_SHOWN: Final = frozenset({"PLAIN", "OAUTHBEARER"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,32 @@ class KafkaConfig:
 
         Servers that the config names itself are kept: a client outside of the cluster's network may reach the brokers
         under other names than the registry has.
+
+        Raises:
+            KafkaConfigError: a login that shows its secret to the broker (PLAIN, OAUTHBEARER) would be sent to servers that
+                this config does not name, without TLS that verifies them.
         """
-        return self if self.bootstrap_servers else replace(self, bootstrap_servers=bootstrap_servers)
+        if self.bootstrap_servers:
+            return self
+        if bootstrap_servers and (mechanism := self._shown_login()):
+            raise KafkaConfigError(
+                f"the login would show its secret to {bootstrap_servers}, which nothing but the registry names: "
+                f"sasl.mechanism={mechanism} without TLS that verifies the broker",
+                property=SERVERS,
+                hint=f"{SERVERS} beside the login names the brokers that it is for; or security.protocol=SASL_SSL",
+            )
+        return replace(self, bootstrap_servers=bootstrap_servers)
+
+    def _shown_login(self) -> str | None:
+        """Return the mechanism of a login whose secret any broker would see that is connected to; None for another."""
+        given = {canonical(name): str(each).lower() for name, each in self.properties.items() if not is_secret(name)}
+        protocol = given.get("security.protocol", "plaintext")
+        verified = given.get("enable.ssl.certificate.verification") not in _FALSE and (
+            given.get("ssl.endpoint.identification.algorithm") != "none"
+        )
+        mechanism = given.get("sasl.mechanisms", "gssapi").upper()
+        shown = protocol.startswith("sasl") and mechanism in _SHOWN and not (protocol == "sasl_ssl" and verified)
+        return mechanism if shown else None
 
     def to(self, binding: Binding) -> KafkaConfig:
         """Return how to connect to the cluster of a binding: `at` its servers."""

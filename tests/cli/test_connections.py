@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from meshport.cli import VERBS, load_verb
-from meshport.cli.session import STATE, only_mesh, open_clusters, state_file, topics_clusters
+from meshport.cli.session import STATE, leads_elsewhere, only_mesh, open_clusters, state_file, topics_clusters
 from meshport.kafka.config import KafkaConfig
 from tests.cli.running import Run, on
 from tests.connections import clusters_file
@@ -161,3 +161,45 @@ def test_the_mesh_that_runs_here_is_not_reached_through_meshport_toml(
         assert open_clusters(None, registry="https://registry").default == production
         assert topics_clusters(None, registry=None, servers=None).default == own.at("here:9092")
         assert topics_clusters(None, registry=None, servers="given:9092").default == own.at("given:9092")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"MESHPORT_KAFKA_BOOTSTRAP_SERVERS": "production:9092", "MESHPORT_KAFKA_CLIENT_RACK": "r"},
+        {"MESHPORT_KAFKA_CONFIG": "production.properties"},
+        {"MESHPORT_KAFKA": "production:9092"},
+    ],
+)
+def test_variables_for_another_kafka_do_not_win_over_the_mesh_that_runs_here(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], variables: dict[str, str]
+) -> None:
+    """A command that asks its registry uses its Kafka, and says what it does not use; an argument and another registry win."""
+    (project / "production.properties").write_text("bootstrap.servers=production:9092\nclient.id=${env:NAME}\n")
+    (project / "given.properties").write_text("client.id=${env:NAME}\n")
+    monkeypatch.setenv("NAME", "me")
+    for name, each in variables.items():
+        monkeypatch.setenv(name, each)
+    named = variables.get("MESHPORT_KAFKA_CONFIG")
+    file, servers = Path(named) if named else None, variables.get("MESHPORT_KAFKA")
+    with only_mesh(project):
+        state_file(project).write_text(
+            json.dumps({"bootstrap_servers": "here:9092", "registry_url": NOWHERE, "pid": 1})
+        )
+        capfd.readouterr()
+        assert topics_clusters(file, registry=None, servers=servers).default == KafkaConfig("here:9092")
+        said = " ".join(capfd.readouterr().err.split())
+        assert f"{', '.join(sorted(variables))}: not used, for production:9092" in said
+        assert "the mesh that runs here has its own Kafka, here:9092" in said
+        assert leads_elsewhere(servers, None) == (servers is not None)
+        given = topics_clusters(Path("given.properties"), registry=None, servers="given:9092").default
+        assert given == KafkaConfig("given:9092", {"client.id": "me"})
+        other = topics_clusters(file, registry="https://registry", servers=servers).default
+        assert other.bootstrap_servers == "production:9092"
+        assert not leads_elsewhere(servers, "https://registry")
+        for name in variables:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("MESHPORT_KAFKA_BOOTSTRAP_SERVERS", "here:9092")
+        capfd.readouterr()
+        assert open_clusters(None).default == KafkaConfig("here:9092")
+        assert capfd.readouterr().err == ""

@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from meshport.errors import KafkaError
+from meshport.errors import KafkaConfigError, KafkaError
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer
@@ -102,3 +102,37 @@ def test_a_config_is_a_value() -> None:
     properties["client.id"] = "other"
     assert kafka == KafkaConfig("broker:9092", {"client.id": "billing"})
     assert hash(kafka) == hash(KafkaConfig("broker:9092", {"client.id": "billing"}))
+
+
+LOGIN = {"sasl.username": "u", "sasl.password": CANARY}
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"security.protocol": "SASL_PLAINTEXT"},
+        {"security.protocol": "SASL_SSL", "enable.ssl.certificate.verification": "false"},
+        {"security.protocol": "sasl_ssl", "ssl.endpoint.identification.algorithm": "none"},
+    ],
+)
+def test_a_login_that_shows_its_secret_goes_to_brokers_of_its_own_config(mechanism: str, more: dict[str, str]) -> None:
+    """A broker that only a binding names could be anyone's: it gets neither a password nor a token."""
+    login = {"sasl.mechanism": mechanism, **LOGIN, **more}
+    with pytest.raises(KafkaConfigError, match=r"to elsewhere:9092, .* sasl.mechanism=" + mechanism) as refused:
+        KafkaConfig(properties=login).at("elsewhere:9092")
+    assert CANARY not in str(refused.value)
+    assert KafkaConfig("own:9092", login).at("elsewhere:9092").bootstrap_servers == "own:9092"
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"sasl.mechanism": "PLAIN", **LOGIN, "security.protocol": "SASL_SSL"},
+        {"sasl.mechanism": "SCRAM-SHA-512", **LOGIN, "security.protocol": "SASL_PLAINTEXT"},
+        {"client.id": "me"},
+    ],
+)
+def test_other_logins_go_to_the_brokers_of_a_binding(login: dict[str, str]) -> None:
+    """One behind verified TLS, one that shows no secret, and none."""
+    assert KafkaConfig(properties=login).at("elsewhere:9092").bootstrap_servers == "elsewhere:9092"
