@@ -31,6 +31,8 @@
     │   ├── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
     │   ├── LoginRefused          a login that cannot be made, has ended, or would be readable on the network
     │   └── AuditBroken           entries of an audit that were changed, removed, added or moved
+    ├── OutboxUnavailable         the database of an outbox does not answer, or has no outbox
+    ├── ShardLost                 a shard of an outbox that another relay has taken
     ├── GateError                 a question that the gate cannot answer: no such rule
     ├── MetricsUnavailable        metrics that cannot be served: the port is taken
     ├── PublishError              an event that was refused; nothing of it is stored
@@ -76,6 +78,7 @@ from meshport.errors.kafka import (
     UnknownCluster,
 )
 from meshport.errors.metrics import MetricsUnavailable
+from meshport.errors.outbox import OutboxUnavailable, ShardLost
 from meshport.errors.ports import PublishError, ReplayError
 from meshport.errors.process import ProcessError, StateDamaged
 from meshport.errors.registry import (
@@ -109,6 +112,7 @@ __all__ = [
     "MeshError",
     "MetricsUnavailable",
     "NotRegistered",
+    "OutboxUnavailable",
     "PartitionsAdded",
     "ProcessError",
     "PolicyError",
@@ -119,6 +123,7 @@ __all__ = [
     "RegistryUnavailable",
     "ReplayError",
     "SchemaError",
+    "ShardLost",
     "StateDamaged",
     "TopicError",
     "TopicRemade",

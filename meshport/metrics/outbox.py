@@ -32,6 +32,6 @@ BLOCKED: Final = Gauge("meshport_outbox_blocked_events", "Rows that cannot be se
 BLOCKED_AGGREGATES: Final = Gauge("meshport_outbox_blocked_aggregates", "Aggregates with a row that cannot be sent.")
 OLDEST_TRANSACTION: Final = Gauge(
     "meshport_outbox_oldest_transaction_seconds",
-    "Age of the oldest open transaction of the database, after which no row is published (PostgreSQL).",
+    "Age of the oldest open transaction of the database, whose rows are not visible yet (PostgreSQL).",
 )
 SHARDS: Final = Gauge("meshport_relay_held_shards", "Shards of the outbox that this relay publishes.")

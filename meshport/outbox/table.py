@@ -68,8 +68,9 @@ COLUMNS: Final = (
 
 Database = Literal["postgresql", "sqlite"]
 
-# A waiting row is found by the index of rows without a mark, a row to remove by the other. PostgreSQL would vacuum the table
-# once a fifth of it is dead; of a table that is emptied all day, an earlier vacuum keeps it small.
+# Each row is in one index: of those that wait, those that are blocked, or those that are published and to be removed.
+# PostgreSQL would vacuum the table once a fifth of it is dead; of a table that is emptied all day, an earlier vacuum keeps
+# it small.
 _POSTGRESQL: Final = (
     f"""CREATE TABLE IF NOT EXISTS {TABLE} (
   "number" bigserial PRIMARY KEY,
@@ -90,8 +91,9 @@ _POSTGRESQL: Final = (
   "fence" bigint,
   "error" text
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000)""",
-    f'CREATE INDEX IF NOT EXISTS {TABLE}_waiting ON {TABLE} ("number", "shard") WHERE "published_at" IS NULL',
-    f'CREATE INDEX IF NOT EXISTS {TABLE}_blocked ON {TABLE} ("aggregatetype", "aggregateid")'
+    f'CREATE INDEX IF NOT EXISTS {TABLE}_waiting ON {TABLE} ("number", "shard")'
+    ' WHERE "published_at" IS NULL AND "error" IS NULL',
+    f'CREATE INDEX IF NOT EXISTS {TABLE}_blocked ON {TABLE} ("address", "aggregateid")'
     ' WHERE "published_at" IS NULL AND "error" IS NOT NULL',
     f'CREATE INDEX IF NOT EXISTS {TABLE}_published ON {TABLE} ("published_at") WHERE "published_at" IS NOT NULL',
     f"""CREATE TABLE IF NOT EXISTS {RELAYS} (
@@ -128,8 +130,9 @@ _SQLITE: Final = (
   "fence" INTEGER,
   "error" TEXT
 )""",
-    f'CREATE INDEX IF NOT EXISTS {TABLE}_waiting ON {TABLE} ("number", "shard") WHERE "published_at" IS NULL',
-    f'CREATE INDEX IF NOT EXISTS {TABLE}_blocked ON {TABLE} ("aggregatetype", "aggregateid")'
+    f'CREATE INDEX IF NOT EXISTS {TABLE}_waiting ON {TABLE} ("number", "shard")'
+    ' WHERE "published_at" IS NULL AND "error" IS NULL',
+    f'CREATE INDEX IF NOT EXISTS {TABLE}_blocked ON {TABLE} ("address", "aggregateid")'
     ' WHERE "published_at" IS NULL AND "error" IS NOT NULL',
     f'CREATE INDEX IF NOT EXISTS {TABLE}_published ON {TABLE} ("published_at") WHERE "published_at" IS NOT NULL',
     f"""CREATE TABLE IF NOT EXISTS {RELAYS} (
