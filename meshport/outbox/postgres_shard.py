@@ -29,6 +29,7 @@ _NAMES: Final = {"table": sql.Identifier(TABLE), "relays": sql.Identifier(RELAYS
 _COUNTED: Final = 100_000
 _KEEP_S: Final = 5.0
 _IDLE_S: Final = 60
+_SLICE_S: Final = 0.5
 _CONNECTION: Final[dict[str, Any]] = {
     "autocommit": True,
     "connect_timeout": 10,
@@ -134,19 +135,14 @@ class PostgresShard:
         self._shard, self._shards, self._stopped = shard, shards, stopped
         self._fence = 0
         self._kept_at = 0.0
-        self._notified = False
         self._connection = _connected(url, "meshport relay")
         try:
             with _answering():
                 self._connection.execute(sql.SQL("SET idle_session_timeout = {}").format(f"{_IDLE_S}s"))
-                self._connection.add_notify_handler(lambda _: self._note())
                 self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         except BaseException:
             self._connection.close()
             raise
-
-    def _note(self) -> None:
-        self._notified = True
 
     def acquire(self) -> bool:
         """See `Shard`."""
@@ -215,10 +211,10 @@ class PostgresShard:
         """See `Shard`."""
         until = time.monotonic() + seconds
         with _answering():
-            while not self._notified and not self._stopped() and (left := until - time.monotonic()) > 0:
-                for _ in self._connection.notifies(timeout=min(left, 0.5), stop_after=1):
-                    self._notified = True
-        self._notified = False
+            while not self._stopped() and (left := until - time.monotonic()) > 0:
+                # What came during other statements is kept, and returned at once.
+                if any(True for _ in self._connection.notifies(timeout=min(left, _SLICE_S), stop_after=1)):
+                    return
 
     def state(self) -> OutboxState:
         """See `Shard`."""

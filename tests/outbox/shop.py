@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,13 +86,19 @@ class Shop:
 
 def event(binding: Binding, sensor: str, n: int, *, note: str | None = None) -> OutboxRow:
     """Return the row of the n-th event of a sensor."""
-    schema = parse_schema(binding.schema_text)
+    writer, key = _parts(binding.model_dump_json())
     record = {"sensor": sensor, "at": _AT, "celsius": float(n), "note": note}
     id = new_id()
-    value, headers = writer_for(binding, codec_for(schema)).message(
-        record, id=id, time=_AT, subject=None, extensions=None
-    )
-    return OutboxRow.of(binding, id, value, record_key(binding.key, schema)(record), headers)
+    value, headers = writer.message(record, id=id, time=_AT, subject=None, extensions=None)
+    return OutboxRow.of(binding, id, value, key(record), headers)
+
+
+@cache
+def _parts(text: str) -> tuple[Any, Any]:
+    """The writer of a binding, and the function that returns the key of a record."""
+    binding = Binding.model_validate_json(text)
+    schema = parse_schema(binding.schema_text)
+    return writer_for(binding, codec_for(schema)), record_key(binding.key, schema)
 
 
 def published(binding: Binding) -> dict[str, list[str]]:
@@ -108,8 +114,3 @@ def published(binding: Binding) -> dict[str, list[str]]:
 def first(ids: Sequence[str]) -> list[str]:
     """Return ids as a reader sees them that ignores those it has seen."""
     return list(dict.fromkeys(ids))
-
-
-def shown(document: object) -> str:
-    """Return a value as JSON, for the message of a failure."""
-    return json.dumps(document, default=str)
