@@ -14,7 +14,6 @@ from meshport.kafka.producer import Message
 from meshport.ports.scan import read_topic
 from tests.mesh_session import Mesh
 
-
 LIMIT = 20_000
 
 
