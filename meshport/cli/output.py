@@ -26,6 +26,7 @@ from meshport.errors import (
     KafkaError,
     MeshError,
     MetricsUnavailable,
+    OutboxUnavailable,
     PolicyError,
     ProcessError,
     ProjectError,
@@ -44,7 +45,7 @@ FINDINGS: Final = 1
 USAGE: Final = 2
 """The command or its input is wrong."""
 NO_ANSWER: Final = 3
-"""The registry or Kafka did not answer, which is neither a pass nor a finding."""
+"""The registry, Kafka or the database of an outbox did not answer, which is neither a pass nor a finding."""
 INTERRUPTED: Final = 130
 
 _USAGE: Final = (
@@ -219,6 +220,6 @@ def exit_code(error: MeshError) -> int:
     """Return the exit code of a command that ends with an error: `USAGE`, `NO_ANSWER` or `FINDINGS`."""
     if isinstance(error, _USAGE):
         return USAGE
-    if isinstance(error, RegistryUnavailable | KafkaError) and not isinstance(error, _ANSWERED):
+    if isinstance(error, RegistryUnavailable | KafkaError | OutboxUnavailable) and not isinstance(error, _ANSWERED):
         return NO_ANSWER
     return FINDINGS

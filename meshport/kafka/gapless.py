@@ -131,7 +131,7 @@ class GaplessProducer:
                 break
 
     def _produce(self, producer: Producer, message: Message, on_delivery: Callable[..., None]) -> None:
-        options: dict[str, Any] = {"headers": message.headers, "on_delivery": on_delivery}
+        options: dict[str, Any] = {"headers": list(message.headers), "on_delivery": on_delivery}
         while True:
             try:
                 producer.produce(message.topic, message.value, message.key, **options)

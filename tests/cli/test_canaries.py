@@ -60,6 +60,8 @@ ALL: Final = {
     "rebuild": [ORDERS],
     "generations": [ORDERS],
     "redrive": [ORDERS],
+    "relay": [],
+    "relay status": [],
     "resolve": [ORDERS],
     "search": [],
     "readers": [ORDERS],
@@ -107,7 +109,7 @@ def commands() -> set[str]:
 
     def below(name: str, command: Any) -> Iterator[str]:
         members = getattr(command, "commands", {})
-        if not members:
+        if not members or command.invoke_without_command:
             yield name
         for each, member in members.items():
             yield from below(f"{name} {each}", member)
@@ -230,6 +232,7 @@ def test_a_command_that_fails_shows_no_secret(
                 "MESHPORT_REGISTRY_DATABASE": secret()
                 if how == "words are wrong"
                 else f"postgresql://u:{secret()}@{NOWHERE}/mesh",
+                "MESHPORT_OUTBOX_DATABASE": f"postgresql://u:{secret()}@{NOWHERE}/shop",
                 "stdin": f"mpk_abc_{secret()}\n".encode(),
             }
             given |= (

@@ -68,7 +68,7 @@ def taking_a_config() -> set[str]:
     found = set()
     for verb in VERBS:
         command = load_verb(verb)
-        members = {f"{verb} {name}": each for name, each in getattr(command, "commands", {}).items()} or {verb: command}
+        members = {f"{verb} {name}": each for name, each in getattr(command, "commands", {}).items()} | {verb: command}
         found |= {name for name, each in members.items() if any(one.name == "kafka_config" for one in each.params)}
     return found - {"up", "demo"}
 
@@ -96,6 +96,7 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "quarantine": [address],
         "redrive": [address],
         "lag": [address],
+        "relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
         "doctor": [],
         "rebuild": [address],
         "run": [address],

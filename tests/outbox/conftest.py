@@ -15,11 +15,11 @@ from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytes
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     """A database with an outbox: every test that asks for it runs on both."""
     if request.param == "sqlite":
-        return Shop(f"sqlite:///{tmp_path / 'shop.db'}")
-    return Shop(request.getfixturevalue("postgres")())
+        return Shop.create(f"sqlite:///{tmp_path / 'shop.db'}")
+    return Shop.create(request.getfixturevalue("postgres")())
 
 
 @pytest.fixture
 def postgres_shop(postgres: NewDatabase) -> Shop:
     """A PostgreSQL with an outbox."""
-    return Shop(postgres())
+    return Shop.create(postgres())

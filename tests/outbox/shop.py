@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psycopg
 
@@ -25,8 +25,6 @@ from meshport.ports.scan import read_topic
 from meshport.schema import parse_schema
 from tests.connections import connection
 
-__all__ = ["Shop"]
-
 _AT: Final = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -40,12 +38,19 @@ class Shop:
     def __init__(self, url: str) -> None:
         self.url = url
         self._kind = database_kind(url)
-        self._statement = insertion((lambda _: "?") if self._kind == "sqlite" else (lambda _: "%s"))
-        if self._kind == "sqlite":
+        self.statement = insertion((lambda _: "?") if self._kind == "sqlite" else (lambda _: "%s"))
+        """Adds an event; its values are `values`."""
+
+    @classmethod
+    def create(cls, url: str) -> Self:
+        """Create the tables of the outbox in a database."""
+        shop = cls(url)
+        if shop._kind == "sqlite":
             Path(url.removeprefix("sqlite:///")).touch()
-        with self.transaction() as connection:
-            for each in creation(self._kind):
+        with shop.transaction() as connection:
+            for each in creation(shop._kind):
                 connection.execute(each)
+        return shop
 
     def connected(self) -> Any:
         """Return a connection; the caller commits and closes it."""
@@ -63,7 +68,7 @@ class Shop:
     def add(self, transaction: Any, binding: Binding, sensor: str, n: int, *, note: str | None = None) -> str:
         """Add the n-th event of a sensor to a transaction, and return its id."""
         row = event(binding, sensor, n, note=note)
-        transaction.execute(self._statement, [getattr(row, each) for each in COLUMNS])
+        transaction.execute(self.statement, values(row))
         return row.id
 
     def emit(self, binding: Binding, readings: Sequence[tuple[str, int]], *, note: str | None = None) -> list[str]:
@@ -82,6 +87,11 @@ class Shop:
         """How many rows are not published."""
         ((count,),) = self.ask("SELECT count(*) FROM outbox WHERE published_at IS NULL")
         return int(count)
+
+
+def values(row: OutboxRow) -> list[Any]:
+    """Return the values of a row for `Shop.statement`."""
+    return [getattr(row, each) for each in COLUMNS]
 
 
 def event(binding: Binding, sensor: str, n: int, *, note: str | None = None) -> OutboxRow:
