@@ -1,8 +1,8 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, outbox, defects and repeated. Without one it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1
-if a ledger found something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG
-in the table, and the others run all the same.
+The parts are kills, outages, faults, storm, outbox, defects and repeated. Without one it runs all of them, which takes an hour or
+more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found something, a kill was not made, a
+defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and the others run all the same.
 """
 
 from __future__ import annotations
