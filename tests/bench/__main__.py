@@ -9,7 +9,19 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import codec, columnar, contracts, emitting, gate, identity, ports, registry, registry_attacks, secured
+from tests.bench import (
+    codec,
+    columnar,
+    contracts,
+    emitting,
+    gate,
+    identity,
+    outbox,
+    ports,
+    registry,
+    registry_attacks,
+    secured,
+)
 from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
 
@@ -20,6 +32,7 @@ PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "emitting": emitting.figures,
     "gate": gate.figures,
     "identity": identity.figures,
+    "outbox": outbox.figures,
     "ports": ports.figures,
     "processors": processors.figures,
     "registry": registry.figures,
