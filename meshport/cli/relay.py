@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, emit, say, table
 from meshport.cli.registry_database import database_secret
 from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
@@ -45,12 +46,7 @@ def relay(
     keep: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="For how long published rows are kept in the table.")
     ] = 600.0,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PORT", help="Serve /metrics, /health and /ready there; HOST:PORT for other machines too."
-        ),
-    ] = None,
+    metrics: MetricsOption = None,
     registry: RegistryOption = None,
     kafka_config: KafkaConfigOption = None,
 ) -> None:
@@ -63,17 +59,14 @@ def relay(
     """
     if context.invoked_subcommand is not None:
         return
-    from meshport.metrics.server import served  # noqa: PLC0415 - slow to import
-    from meshport.outbox.relay import Relay  # noqa: PLC0415 - as above
+    from meshport.outbox.relay import Relay  # noqa: PLC0415 - slow to import
 
     url = _url(database)
     kafka = open_clusters(kafka_config, registry=registry)
     stopped = stop_on_signal()
     with open_registry(registry) as mesh:
         work = Relay(url, mesh, kafka=kafka, shards=shards, keep_s=keep)
-        with served(metrics, work.readiness) as at:
-            if at:
-                say(f"metrics at {at}/metrics")
+        with serving_metrics(metrics, work.readiness):
             work.run(stopped)
 
 
