@@ -26,7 +26,7 @@ PRODUCERS: Final = Counter(
 )
 DEPTH: Final = Gauge("meshport_outbox_waiting_events", "Rows that are not published yet, blocked ones included.")
 AGE: Final = Gauge(
-    "meshport_outbox_oldest_waiting_seconds", "Age of the oldest row that is not published yet; 0 where none waits."
+    "meshport_outbox_oldest_waiting_seconds", "Age of the oldest row that waits and is not blocked; 0 where none does."
 )
 BLOCKED: Final = Gauge("meshport_outbox_blocked_events", "Rows that cannot be sent, and those that wait after them.")
 BLOCKED_AGGREGATES: Final = Gauge("meshport_outbox_blocked_aggregates", "Aggregates with a row that cannot be sent.")

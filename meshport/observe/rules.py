@@ -298,7 +298,7 @@ _COMMON: Final = [
         "max by (instance) (meshport_outbox_oldest_transaction_seconds) > 300",
         "0m",
         "page",
-        "A transaction has been open for more than five minutes, and holds back every row of the outbox after it",
+        "A transaction has been open for more than five minutes: its events wait, and the outbox cannot be vacuumed beyond it",
         "pg_stat_activity has it: its backend_xmin is the oldest",
     ),
     Alert(

@@ -101,8 +101,8 @@ _WAITING: Final = _sql(
     f" ORDER BY number LIMIT {_COUNTED}) AS waiting"
 )
 _BLOCKED_ROWS: Final = _sql(
-    f'SELECT count(*), count(DISTINCT (address, aggregateid)), {_AGE} FROM (SELECT address, aggregateid, "timestamp"'
-    f" FROM {{table}} WHERE published_at IS NULL AND error IS NOT NULL LIMIT {_COUNTED}) AS blocked"
+    "SELECT count(*), count(DISTINCT (address, aggregateid)) FROM (SELECT address, aggregateid FROM {table}"
+    f" WHERE published_at IS NULL AND error IS NOT NULL LIMIT {_COUNTED}) AS blocked"
 )
 _PUBLISHED: Final = _sql(
     f"SELECT count(*) FROM (SELECT 1 FROM {{table}} WHERE published_at IS NOT NULL LIMIT {_COUNTED}) AS kept"
@@ -256,7 +256,7 @@ def look_at_postgres(url: str, most_blocked: int) -> OutboxLook:
 
 def _state(connection: psycopg.Connection[Any]) -> OutboxState:
     ((waiting, oldest),) = connection.execute(_WAITING).fetchall()
-    ((blocked, aggregates, blocked_oldest),) = connection.execute(_BLOCKED_ROWS).fetchall()
+    ((blocked, aggregates),) = connection.execute(_BLOCKED_ROWS).fetchall()
     ((published,),) = connection.execute(_PUBLISHED).fetchall()
     transaction = connection.execute(_TRANSACTION).fetchone()
     age, pid, name, state = transaction or (0, 0, "", "")
@@ -264,7 +264,7 @@ def _state(connection: psycopg.Connection[Any]) -> OutboxState:
         waiting + blocked,
         blocked,
         aggregates,
-        max(0.0, float(oldest), float(blocked_oldest)),
+        max(0.0, float(oldest)),
         float(age),
         f"process {pid} ({name or 'without a name'}), {state or 'of another role'}" if transaction else "",
         published,

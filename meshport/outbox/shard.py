@@ -80,7 +80,7 @@ class OutboxState:
         waiting: how many rows are not published, blocked ones included; counted up to 100,000.
         blocked: how many of them are blocked.
         blocked_aggregates: in how many aggregates.
-        oldest_s: age of the oldest row that waits, in seconds; 0 where none does.
+        oldest_s: age of the oldest row that waits and is not blocked, in seconds; 0 where none does.
         transaction_s: age of the oldest open transaction of the database, in seconds; 0 where there is none, and on SQLite.
         transaction: which one that is, for people.
         published: how many published rows are kept; counted up to 100,000.

@@ -71,8 +71,8 @@ _WAITING: Final = (
     f" ORDER BY number LIMIT {_COUNTED})"
 )
 _BLOCKED_ROWS: Final = (
-    f"SELECT count(*), count(DISTINCT address || ' ' || aggregateid), {_AGE} FROM (SELECT address, aggregateid,"
-    f' "timestamp" FROM {TABLE} WHERE published_at IS NULL AND error IS NOT NULL LIMIT {_COUNTED})'
+    "SELECT count(*), count(DISTINCT address || ' ' || aggregateid) FROM (SELECT address, aggregateid"
+    f" FROM {TABLE} WHERE published_at IS NULL AND error IS NOT NULL LIMIT {_COUNTED})"
 )
 _PUBLISHED: Final = f"SELECT count(*) FROM (SELECT 1 FROM {TABLE} WHERE published_at IS NOT NULL LIMIT {_COUNTED})"
 _HEAD_ERRORS: Final = (
@@ -227,9 +227,9 @@ def look_at_sqlite(file: str, most_blocked: int) -> OutboxLook:
 
 def _state(connection: sqlite3.Connection) -> OutboxState:
     ((waiting, oldest),) = connection.execute(_WAITING).fetchall()
-    ((blocked, aggregates, blocked_oldest),) = connection.execute(_BLOCKED_ROWS).fetchall()
+    ((blocked, aggregates),) = connection.execute(_BLOCKED_ROWS).fetchall()
     ((published,),) = connection.execute(_PUBLISHED).fetchall()
-    return OutboxState(waiting + blocked, blocked, aggregates, max(0.0, oldest, blocked_oldest), published=published)
+    return OutboxState(waiting + blocked, blocked, aggregates, max(0.0, oldest), published=published)
 
 
 def _connected(file: str) -> sqlite3.Connection:

@@ -70,8 +70,13 @@ def relay(spec: ServiceSpec, stop: Any) -> None:
     logging.basicConfig(level=logging.ERROR)
     with Registry(spec.registry) as registry:
         work = Relay(spec.database, registry, kafka=KafkaConfig(spec.kafka), shards=spec.shards, keep_s=30)
-        threading.Thread(target=lambda: (stop.wait(), work.stop()), daemon=True).start()
+        threading.Thread(target=_stop, args=(work, stop), daemon=True).start()
         work.run()
+
+
+def _stop(work: Relay, stop: Any) -> None:
+    stop.wait()
+    work.stop()
 
 
 def _write(spec: ServiceSpec, number: int, stop: Any) -> None:

@@ -23,6 +23,7 @@ from tests.cli.running import Ended, Run
 from tests.cli.shop import order, write_shop
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
+from tests.outbox.shop import Shop
 from tests.tracing import Spans, tree
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operate.md").read_text(encoding="utf-8")
@@ -48,6 +49,7 @@ def test_the_commands(on_mesh: Run, mesh: Mesh, tmp_path: Path) -> None:
     with Consumer(mesh.kafka, group=group) as consumer:
         consumer.commit(topic, dict.fromkeys(consumer.partitions(topic), 0))
 
+    Shop.create(f"sqlite:///{tmp_path / 'shop.db'}")
     shown: dict[str, Ended] = {}
     for command in COMMANDS:
         words = shlex.split(command.replace("shop/orders", f"{domain}/orders").replace("billing", group))
