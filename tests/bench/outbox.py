@@ -80,7 +80,7 @@ def _naive(shop: Shop, binding: Binding) -> None:
         ).fetchall():
             for _, *found in rows:
                 row = OutboxRow.read(found)
-                producer.produce(binding.topic, row.payload, row.key, headers=row.headers(datetime.now(UTC)))
+                producer.produce(binding.topic, row.payload, row.key, headers=dict(row.headers(datetime.now(UTC))))
             producer.flush()
             _mark(connection, mark, [number for number, *_ in rows])
 

@@ -65,7 +65,7 @@ def test_a_missing_topic_refuses_its_messages_alone(mesh: Mesh, topic: str, prod
     missing = f"gapless-{uuid4().hex[:8]}"
     sent = [*messages(missing, 1, 2), *messages(topic, 1)]
     attempt = producer.attempt(sent)
-    assert (attempt.refused.keys(), attempt.suspected, attempt.stored) == ({0, 1}, {}, {2})
+    assert (set(attempt.refused), set(attempt.suspected), attempt.stored) == ({0, 1}, set(), {2})
     assert stored(mesh.kafka, topic) == [0]
     assert missing in attempt.refused[0].message
 
@@ -76,7 +76,7 @@ def test_a_message_that_the_client_refuses_holds_back_its_key(
     """Later messages under its key are not sent, those under other keys are."""
     large, after, other = Message(topic, b"a", b"x" * 2_000_000), Message(topic, b"a", b"1"), Message(topic, b"b", b"2")
     attempt = producer.attempt([large, after, other])
-    assert (attempt.refused.keys(), attempt.stored) == ({0}, {2})
+    assert (set(attempt.refused), attempt.stored) == ({0}, {2})
     assert stored(mesh.kafka, topic) == [ord("2")]
 
 
