@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.running import environment
@@ -30,20 +31,49 @@ def test_the_demo_agrees_though_a_processor_is_killed(tmp_path: Path) -> None:
     assert said.count("equals the recount") == 4
 
 
+def _is_measured(url: str) -> bool:
+    """Check that the metrics of each process are at the demo's address; return whether the processor of sessions is ready."""
+    metrics = httpx2.get(f"{url}/metrics", trust_env=False, timeout=PATIENCE_S).text
+    assert re.search(r'^meshport_publisher_events_total\{.*process="demo"\} [1-9]', metrics, re.MULTILINE)
+    assert re.search(
+        r'^meshport_processor_read_events_total\{process="listening/sessions",.*\} ', metrics, re.MULTILINE
+    )
+    return 'meshport_ready{part="listening/sessions"} 1.0' in metrics
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/ready", trust_env=False, timeout=PATIENCE_S).is_success
+    except httpx2.TransportError:  # the demo has ended
+        return False
+
+
 def _killed_amid(log: Path, seconds: int) -> bool:
-    """Run the demo, kill its processor of sessions once it has counted some, and wait for the end; False if it was too late."""
+    """Run the demo, kill its processor of sessions once it has counted some, and wait for the end; False if it was too late.
+
+    The processor is ready before, and the demo not while it is away.
+    """
     with log.open("wb") as out:
         demo = subprocess.Popen(
-            ["meshport", "demo", "--for", f"{seconds}s"], cwd=ROOT, env=environment(), stdout=out, stderr=out
+            ["meshport", "demo", "--for", f"{seconds}s", "--metrics", "0"],
+            cwd=ROOT,
+            env=environment(),
+            stdout=out,
+            stderr=out,
         )
     try:
         counted = re.compile(r"listening/sessions [1-9]")
         wait_for(lambda: bool(counted.search(log.read_text())) or demo.poll() is not None, log.read_text)
         (pid,) = re.findall(r"running listening/sessions \(process (\d+)\)", log.read_text())
+        (url,) = re.findall(r"metrics at (\S+)/metrics", log.read_text())
+        if demo.poll() is not None:
+            return False
+        wait_for(lambda: demo.poll() is not None or _is_measured(url), log.read_text)
         try:
             os.kill(int(pid), signal.SIGKILL)
         except ProcessLookupError:
             return False
+        wait_for(lambda: not _is_ready(url), log.read_text)
         assert demo.wait(PATIENCE_S + seconds) == 0, log.read_text()
     finally:
         demo.kill()
