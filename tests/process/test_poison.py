@@ -149,5 +149,5 @@ def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
     progress = RUN[on](plan, bound, until_end=True)
     assert (progress.read, progress.redriven, progress.quarantined) == (0, poison, 0)
     check(plan, bound, given)
-    last = read_redriven(plan.output)
+    last = read_redriven(plan.output, CONNECTIONS)
     assert all(is_redriven(event, last) for event in read_quarantine(plan.output, kafka=CONNECTIONS))
