@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -54,26 +55,33 @@ def figures() -> Iterator[Figure]:
             create_table(connection)
             connection.execute("CREATE TABLE sale (number bigserial PRIMARY KEY, order_id text)")
         binding = mesh.product(ORDER, key="customer", time="ordered_at")
-        with _served(mesh, binding, database) as url:
-            yield from _rates(url)
+        with _served(mesh, binding, database) as (url, pid):
+            yield from _rates(url, pid)
             yield from _cancelled(url, mesh, binding)
 
 
-def _rates(url: str) -> Iterator[Figure]:
+def _rates(url: str, pid: int) -> Iterator[Figure]:
     bodies = _bodies()
     loads: dict[str, list[Load]] = {way: [] for way in _WAYS}
+    costs: dict[str, list[float]] = {way: [] for way in _WAYS}
     for round in range(ROUNDS + 1):
         for way in _WAYS:
             requests = [request("POST", f"/{way}", body) for body in bodies]
+            before = _cpu_s(pid)
             load = measure(url, requests, connections=CONNECTIONS, seconds=SECONDS)
             assert not load.refused, load.last
             if round:  # the first warms up
                 loads[way].append(load)
+                costs[way].append((_cpu_s(pid) - before) / load.answered * 1e6)
     rates = {way: statistics.median(each.rate for each in found) for way, found in loads.items()}
+    cost = {way: statistics.median(found) for way, found in costs.items()}
     slowest = {way: statistics.median(each.p99_ms for each in found) for way, found in loads.items()}
     yield Figure("emitting service", rates["async"], "requests/s", "thread pool", rates["pool"])
     yield Figure("emitting service", rates["async"], "requests/s", "publishing nothing", rates["nothing"])
+    yield Figure("emitting service CPU", cost["async"], "us/request", "thread pool", cost["pool"])
+    yield Figure("emitting service CPU", cost["async"], "us/request", "publishing nothing", cost["nothing"])
     yield Figure("emitting service by outbox", rates["outbox"], "requests/s", "the row alone", rates["rows"])
+    yield Figure("emitting service by outbox CPU", cost["outbox"], "us/request", "the row alone", cost["rows"])
     yield Figure("emitting service p99", slowest["async"], "ms", "thread pool", slowest["pool"])
 
 
@@ -94,14 +102,13 @@ def _told(url: str) -> list[str]:
 
     async def ask() -> list[str]:
         limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        async with httpx2.AsyncClient(base_url=url, limits=limits, trust_env=False, timeout=60) as client:
-            bodies = _bodies()
+        async with httpx2.AsyncClient(base_url=url, limits=limits, trust_env=False, timeout=None) as client:
 
-            async def one(number: int) -> str:
-                answer = await client.post("/cancelled", content=bodies[number % len(bodies)])
-                return str(answer.raise_for_status().json())
+            async def some() -> list[str]:
+                answers = [await client.post("/cancelled", content=body) for body in _bodies()[:20]]
+                return [str(each.raise_for_status().json()) for each in answers]
 
-            return await asyncio.gather(*(one(number) for number in range(5000)))
+            return [told for each in await asyncio.gather(*(some() for _ in range(CONNECTIONS))) for told in each]
 
     return asyncio.run(ask())
 
@@ -123,8 +130,14 @@ def _bodies() -> list[str]:
     return [json.dumps({name: value for name, value in each.items() if name != "ordered_at"}) for each in records]
 
 
+def _cpu_s(pid: int) -> float:
+    """The CPU time of a process so far, of all its threads: what a request costs, whatever else the machine does."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def _served(mesh: Mesh, binding: Binding, database: str) -> Iterator[str]:
+def _served(mesh: Mesh, binding: Binding, database: str) -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     driver = database.replace("postgresql:", "postgresql+psycopg:")
@@ -134,7 +147,7 @@ def _served(mesh: Mesh, binding: Binding, database: str) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}"
         with httpx2.Client(transport=httpx2.HTTPTransport(retries=10), trust_env=False, timeout=30) as client:
             client.get(f"{url}/waiting").raise_for_status()
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait(30)
