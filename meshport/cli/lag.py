@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
+from time import sleep
 from typing import Annotated, Any, Final
 
 import typer
@@ -113,7 +113,7 @@ def lag(
                 _show(found, scope, whole=address is None and group is None, watch=watch)
             if not watch:
                 return
-            time.sleep(_PAUSE_S)
+            sleep(_PAUSE_S)
 
 
 def _scope(registry: str | None, kafka: KafkaClusters, address: str | None, group: str | None) -> _Scope:

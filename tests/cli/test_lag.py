@@ -76,3 +76,17 @@ def test_an_address_or_a_group(on_mesh: Run) -> None:
     """Both at once are refused."""
     ended = on_mesh("lag", "shop/orders", "--group", "billing")
     assert ended.code == 2
+
+
+def test_watch_repeats_until_interrupted(on_mesh: Run, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group is looked at again after each pause; Ctrl-C ends it."""
+    pauses = iter((2.0,))
+
+    def pause(_: float) -> None:
+        if next(pauses, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("meshport.cli.lag.sleep", pause)
+    ended = on_mesh("lag", "--group", group, "--watch", "--json")
+    assert [each["events"] for each in ended.lines] == [6, 6]
+    assert ended.code == 130
