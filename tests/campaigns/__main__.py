@@ -1,8 +1,8 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, outbox, defects and repeated. Without one it runs all of them, which takes an hour or
-more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found something, a kill was not made, a
-defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and the others run all the same.
+The parts are kills, outages, faults, storm, readers, outbox, defects and repeated. Without one it runs all of them, which takes
+an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found something, a kill was not made,
+a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and the others run all the same.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
-from tests.campaigns import faults, kills, outages, outbox, repetition, sabotage, storm
+from tests.campaigns import faults, kills, outages, outbox, readers, repetition, sabotage, storm
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
 from tests.campaigns.points import Engine
 
-PARTS: Final = ("kills", "outages", "faults", "storm", "outbox", "defects", "repeated")
+PARTS: Final = ("kills", "outages", "faults", "storm", "readers", "outbox", "defects", "repeated")
 Job = Callable[[], list[Outcome]]
 Asked = TypeVar("Asked")
 
@@ -62,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--kills", type=int, default=200, help="of each engine, shared by the plans (%(default)s)")
     parser.add_argument("--outages", type=int, default=30, help="kills of brokers, for each engine (%(default)s)")
-    parser.add_argument("--moves", type=int, default=200, help="of members, for each engine (%(default)s)")
+    parser.add_argument(
+        "--moves", type=int, default=200, help="of members, for each engine, and kills of readers (%(default)s)"
+    )
     parser.add_argument(
         "--database", action="append", choices=outbox.DATABASES, help="of an outbox; by default both in turn"
     )
@@ -105,6 +107,8 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
             for database in asked.database or outbox.DATABASES:
                 relayed = outbox.OutboxCampaign(database, asked.relays, asked.rows, seed)
                 yield f"outbox, {database}", partial(_alone, outbox.run, relayed)
+        case "readers":
+            yield "readers", partial(_alone, readers.run, readers.Readers(asked.moves, seed))
         case "defects":
             yield "defects", lambda: [sabotage.run(engines, seed)]
         case _:
