@@ -56,11 +56,8 @@ class _Gathered(Collector):
         ready, found = ready_family(), dict[str, Metric]()
         _merge(found, self._own, REGISTRY.collect())
         for name, answer in self._ask("/metrics"):
-            if answer is None:
-                ready.add_metric([name], 0)
-                continue
             # What is ready comes with the metrics: a scrape asks each process once.
-            families = [*text_string_to_metric_families(answer.decode())]
+            families = _families(answer)
             parts = [sample.value for family in families if family.name == READY for sample in family.samples]
             ready.add_metric([name], min(parts, default=0))
             _merge(found, name, (family for family in families if family.name != READY))
@@ -88,6 +85,14 @@ def _get(url: str, path: str) -> bytes | None:
         connection.close()
 
 
+def _families(answer: bytes | None) -> list[Metric]:
+    """Return the families of an answer; none where there is no answer, or another process has the port."""
+    try:
+        return [] if answer is None else [*text_string_to_metric_families(answer.decode())]
+    except ValueError:
+        return []
+
+
 def _merge(found: dict[str, Metric], process: str, families: Iterable[Metric]) -> None:
     for family in families:
         known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
@@ -96,7 +101,10 @@ def _merge(found: dict[str, Metric], process: str, families: Iterable[Metric]) -
 
 
 def _states(process: str, answer: bytes | None) -> list[ReadyState]:
-    parts: list[dict[str, Any]] = [] if answer is None else json.loads(answer)["parts"]
+    try:
+        parts: list[dict[str, Any]] = [] if answer is None else json.loads(answer)["parts"]
+    except (ValueError, LookupError, TypeError):
+        parts = []  # another process has the port
     if not parts:
         return [ReadyState(process, ready=False, reasons=("it does not answer",))]
     return [

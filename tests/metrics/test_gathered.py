@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,6 +30,32 @@ def process(events: int, readiness: Readiness) -> Iterator[str]:
         yield url
 
 
+class Page(BaseHTTPRequestHandler):
+    """A page of a service that has taken a port."""
+
+    def do_GET(self) -> None:
+        """Answer with HTML."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>no {metrics</html>\n")
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def another_service() -> Iterator[str]:
+    """A service that is no process of a mesh."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_the_families_of_all_processes_are_one() -> None:
     """Each sample has the name of its process; one that does not answer takes nothing away, and is not ready."""
     one, two = Readiness("run a"), Readiness("run b", ["joined"])
@@ -36,6 +64,7 @@ def test_the_families_of_all_processes_are_one() -> None:
             "a": opened.enter_context(process(3, one)),
             "b": opened.enter_context(process(4, two)),
             "dead": "http://127.0.0.1:9",
+            "other": opened.enter_context(another_service()),
         }
         url = opened.enter_context(served_together("0", "up", lambda: urls))
         status, _, body = ask(url, "/metrics")
@@ -53,12 +82,18 @@ def test_the_families_of_all_processes_are_one() -> None:
             ("a", "1.0"),
             ("b", "0.0"),
             ("dead", "0.0"),
+            ("other", "0.0"),
         ]
         status, _, body = ask(url, "/ready")
         parts = {each["name"]: each for each in json.loads(body)["parts"]}
         assert status == 503
-        assert {name: each["ready"] for name, each in parts.items()} == {"a": True, "b": False, "dead": False}
+        assert {name: each["ready"] for name, each in parts.items()} == {
+            "a": True,
+            "b": False,
+            "dead": False,
+            "other": False,
+        }
         assert (parts["b"]["reasons"], parts["dead"]["reasons"]) == (["not joined yet"], ["it does not answer"])
         two.meet("joined")
-        del urls["dead"]
+        del urls["dead"], urls["other"]
         assert ask(url, "/ready")[0] == 200
