@@ -4,6 +4,9 @@
 the order of their recorded time. The sources of a project are merged in that order: the recorded time is the world time of
 the run, which passes at a chosen speed relative to the wall clock.
 
+Its events are published here, unless the iterable is an `EmittingSource`: then a service of the product's own publishes them,
+and the run calls it.
+
 A source publishes to the major line of its port that is live when the run starts. After the day on which another line
 becomes live, the next run publishes to that line, from the first event, by that line's contract.
 """
@@ -14,10 +17,10 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from meshport.address import Address
 from meshport.errors import MeshError, ProjectError
@@ -53,6 +56,37 @@ class SourceEvent(NamedTuple):
     id: str
     recorded: datetime
     key: Mapping[str, Any] | None = None
+
+
+class SourceWriter(Protocol):
+    """Brings the events of one source into its port."""
+
+    def skip(self, event: SourceEvent) -> None:
+        """Take note of an event that an earlier run has published."""
+
+    def publish(self, event: SourceEvent) -> None:
+        """Publish an event; `flush` waits until it is stored.
+
+        Raises:
+            MeshError: the event is refused.
+        """
+
+    def flush(self) -> None:
+        """Wait until all events are stored.
+
+        Raises:
+            MeshError: an event is not stored, or it is not known to be.
+        """
+
+
+@runtime_checkable
+class EmittingSource(Protocol):
+    """The events of a source that a service publishes, such as by an outbox: an iterable of `SourceEvent` with this method."""
+
+    def opened(
+        self, address: Address, resolver: Resolver, *, kafka: KafkaAccess
+    ) -> AbstractContextManager[SourceWriter]:
+        """Run the service, and return what calls it; at the end all events are stored."""
 
 
 @dataclass(frozen=True)
@@ -166,20 +200,18 @@ def run_sources(
     settle_at: datetime | None = None
     report_at = time.monotonic()
     with ExitStack() as stack:
-        publishers = {
-            each.address: stack.enter_context(Publisher(each.address, resolver, kafka=kafka)) for each in sources
-        }
-        for address, event in merge(sources, skip):
+        writers = {each.address: stack.enter_context(_writer(each, resolver, kafka)) for each in sources}
+        for address, event in merge(sources, skip, lambda address, event: writers[address].skip(event)):
             if (until and event.recorded >= until) or (limit is not None and progress.total >= limit):
                 break
             pace.wait_for(event.recorded)
             if stop.is_set():
                 break
             if settle_at is None or event.recorded >= settle_at:
-                for each in publishers.values():
+                for each in writers.values():
                     each.flush()
                 settle_at = event.recorded + SETTLED
-            _publish(publishers[address], event)
+            writers[address].publish(event)
             counts[address] += 1
             progress = SourceProgress(counts, event.recorded, pace.delay_s)
             if on_progress is not None and (now := time.monotonic()) >= report_at:
@@ -191,36 +223,64 @@ def run_sources(
     return progress
 
 
-def _publish(publisher: Publisher, event: SourceEvent) -> None:
-    try:
-        if event.record is not None:
-            publisher.publish(event.record, id=event.id)
-        elif event.key is not None:
-            publisher.retract(event.key, id=event.id, time=event.recorded)
-        else:
-            raise ProjectError("neither a record nor the key of a row to retract")
-    except MeshError as error:
-        error.message = f"the source of {publisher.binding.address}, event {event.id!r}: {error.message}"
-        raise
+@contextmanager
+def _writer(source: ProductSource, resolver: Resolver, kafka: KafkaAccess) -> Iterator[SourceWriter]:
+    if isinstance(source.events, EmittingSource):
+        with source.events.opened(source.address, resolver, kafka=kafka) as writer:
+            yield writer
+        return
+    with Publisher(source.address, resolver, kafka=kafka) as publisher:
+        yield _OwnWriter(publisher)
+
+
+class _OwnWriter:
+    """Publishes the events of a source from here."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def skip(self, event: SourceEvent) -> None:
+        """Nothing depends on an earlier event."""
+
+    def publish(self, event: SourceEvent) -> None:
+        publisher = self._publisher
+        try:
+            if event.record is not None:
+                publisher.publish(event.record, id=event.id)
+            elif event.key is not None:
+                publisher.retract(event.key, id=event.id, time=event.recorded)
+            else:
+                raise ProjectError("neither a record nor the key of a row to retract")
+        except MeshError as error:
+            error.message = f"the source of {publisher.binding.address}, event {event.id!r}: {error.message}"
+            raise
+
+    def flush(self) -> None:
+        self._publisher.flush()
 
 
 def merge(
-    sources: Sequence[ProductSource], skip: Mapping[Address, int] | None = None
+    sources: Sequence[ProductSource],
+    skip: Mapping[Address, int] | None = None,
+    on_skipped: Callable[[Address, SourceEvent], None] | None = None,
 ) -> Iterator[tuple[Address, SourceEvent]]:
     """Yield the events of all sources in the order of their recorded time, each with its address.
 
     Args:
         sources: the sources.
         skip: the number of events of each to leave out.
+        on_skipped: called with each of these.
 
     Raises:
         ProjectError: the events of a source are not in the order of their recorded time.
     """
-    streams = [_in_order(each, (skip or {}).get(each.address, 0)) for each in sources]
+    streams = [_in_order(each, (skip or {}).get(each.address, 0), on_skipped) for each in sources]
     return heapq.merge(*streams, key=lambda each: each[1].recorded)
 
 
-def _in_order(source: ProductSource, skip: int) -> Iterator[tuple[Address, SourceEvent]]:
+def _in_order(
+    source: ProductSource, skip: int, on_skipped: Callable[[Address, SourceEvent], None] | None
+) -> Iterator[tuple[Address, SourceEvent]]:
     last: datetime | None = None
     for number, event in enumerate(source.events):
         if last is not None and event.recorded < last:
@@ -232,6 +292,8 @@ def _in_order(source: ProductSource, skip: int) -> Iterator[tuple[Address, Sourc
         last = event.recorded
         if number >= skip:
             yield source.address, event
+        elif on_skipped is not None:
+            on_skipped(source.address, event)
 
 
 class _Pace:
