@@ -51,6 +51,7 @@ class Artist(_Base):
     country: Mapped[str]
     genres: Mapped[list[str]] = mapped_column(JSON)
     rate_per_play: Mapped[str]
+    signed_at: Mapped[str]
     signing_id: Mapped[str]
 
 
@@ -88,7 +89,7 @@ def sign(session: Session, signing: Signing) -> dict[str, Any] | None:
         change = "RATE_CHANGED" if artist.label == signing.label else "LABEL_CHANGED"
     artist.name, artist.label, artist.country = signing.name, signing.label, signing.country
     artist.genres, artist.rate_per_play = signing.genres, str(signing.rate_per_play)
-    artist.signing_id = signing.signing_id
+    artist.signed_at, artist.signing_id = signing.signed_at.isoformat(), signing.signing_id
     return {
         **signing.model_dump(exclude={"signing_id"}),
         "change": change,
