@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from meshport.address import Address
     from meshport.errors import MeshError
     from meshport.event import Event
+    from meshport.outbox.outbox import Outbox
+    from meshport.outbox.relay import Relay
     from meshport.ports.async_publisher import AsyncPublisher
     from meshport.ports.async_subscriber import AsyncSubscriber
     from meshport.ports.delivery.receipt import Receipt
@@ -33,9 +35,11 @@ __all__ = [
     "MeshError",
     "Missing",
     "Offsets",
+    "Outbox",
     "Publisher",
     "Receipt",
     "Registry",
+    "Relay",
     "Replay",
     "Retry",
     "Start",
@@ -54,9 +58,11 @@ _MODULES: Final = {
     "MeshError": "meshport.errors",
     "Event": "meshport.event",
     "Missing": "meshport.ports.history",
+    "Outbox": "meshport.outbox.outbox",
     "Publisher": "meshport.ports.publisher",
     "Receipt": "meshport.ports.delivery.receipt",
     "Offsets": "meshport.ports.replay",
+    "Relay": "meshport.outbox.relay",
     "Replay": "meshport.ports.replay",
     "Retry": "meshport.ports.failed.waiting",
     "Start": "meshport.ports.group_start",

@@ -40,6 +40,7 @@ VERBS: Final = {
     "demo": _Verb("demo:demo", "Run this project with its own sources, show live figures, and recount every derived product."),
     "run": _Verb("run:run", "Run the processor of a derived product, or the sources of others, until interrupted."),
     "publish": _Verb("publish:publish", "Publish the records of a file; columns are mapped to the schema's fields by name."),
+    "outbox": _Verb("outbox:outbox_app", "The outbox of a service's database."),
     "relay": _Verb("relay:relay_app", "Publish the outbox of a service's database, until interrupted."),
     "tail": _Verb("read:tail", "Show the events of a port as they arrive."),
     "replay": _Verb("read:replay", "Replay part of a port's history, by event time or by offset."),

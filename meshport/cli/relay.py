@@ -61,7 +61,7 @@ def relay(
         return
     from meshport.outbox.relay import Relay  # noqa: PLC0415 - slow to import
 
-    url = _url(database)
+    url = database_url(database)
     kafka = open_clusters(kafka_config, registry=registry)
     stopped = stop_on_signal()
     with open_registry(registry) as mesh:
@@ -81,7 +81,7 @@ def status(database: DatabaseOption = None, json: JsonOption = False) -> None:
     """
     from meshport.outbox.databases import database_name, look_at  # noqa: PLC0415 - slow to import
 
-    url = _url(database)
+    url = database_url(database)
     look = look_at(url, _SHOWN)
     state = look.state
     if json:
@@ -112,7 +112,12 @@ def status(database: DatabaseOption = None, json: JsonOption = False) -> None:
         raise typer.Exit(FINDINGS)
 
 
-def _url(database: str | None) -> str:
+def database_url(database: str | None) -> str:
+    """Return the URL that `--database` or the variable names, with what its references lead to.
+
+    Raises:
+        typer.BadParameter: neither names one, or a reference leads nowhere.
+    """
     if not database:
         raise typer.BadParameter(
             f"the database of the outbox is not named: --database URL or {DATABASE_VARIABLE}", param_hint="--database"

@@ -11,7 +11,7 @@ from meshport.errors import OutboxUnavailable
 from meshport.outbox.shard import OutboxLook, Shard
 from meshport.outbox.table import Database
 
-__all__ = ["database_kind", "database_name", "look_at", "open_shard"]
+__all__ = ["create_in", "database_kind", "database_name", "look_at", "open_shard"]
 
 _SQLITE: Final = "sqlite"
 _POSTGRESQL: Final = frozenset({"postgresql", "postgres"})
@@ -82,6 +82,26 @@ def look_at(url: str, most_blocked: int) -> OutboxLook:
     from meshport.outbox.postgres_shard import look_at_postgres  # noqa: PLC0415 - as above
 
     return look_at_postgres(at, most_blocked)
+
+
+def create_in(url: str) -> None:
+    """Create the tables of an outbox where they are missing.
+
+    Args:
+        url: of the database, as SQLAlchemy takes it.
+
+    Raises:
+        OutboxUnavailable: the database does not answer, or the login may not create tables in it.
+    """
+    kind, at = _target(url)
+    if kind == _SQLITE:
+        from meshport.outbox.sqlite_shard import create_in_sqlite  # noqa: PLC0415 - as above
+
+        create_in_sqlite(at)
+        return
+    from meshport.outbox.postgres_shard import create_in_postgres  # noqa: PLC0415 - as above
+
+    create_in_postgres(at)
 
 
 def _target(url: str) -> _Target:

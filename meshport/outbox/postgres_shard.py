@@ -11,13 +11,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
 from meshport.errors import OutboxUnavailable, ShardLost
+from meshport.outbox.creating import create_table
 from meshport.outbox.row import OutboxRow
 from meshport.outbox.shard import Aggregate, BlockedRow, OutboxLook, OutboxState, ShardHolder, WaitingRow
 from meshport.outbox.table import CHANNEL, COLUMNS, RELAYS, TABLE
@@ -269,6 +270,12 @@ def _state(connection: psycopg.Connection[Any]) -> OutboxState:
         f"process {pid} ({name or 'without a name'}), {state or 'of another role'}" if transaction else "",
         published,
     )
+
+
+def create_in_postgres(url: str) -> None:
+    """See `meshport.outbox.databases.create_in`."""
+    with _answering(), closing(_connected(url, "meshport outbox")) as connection, connection.transaction():
+        create_table(connection)
 
 
 def _connected(url: str, name: str) -> psycopg.Connection[Any]:

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 from meshport.errors import OutboxUnavailable, ShardLost
+from meshport.outbox.creating import create_table
 from meshport.outbox.row import OutboxRow
 from meshport.outbox.shard import Aggregate, BlockedRow, OutboxLook, OutboxState, ShardHolder, WaitingRow
 from meshport.outbox.table import COLUMNS, RELAYS, TABLE
@@ -223,6 +224,12 @@ def look_at_sqlite(file: str, most_blocked: int) -> OutboxLook:
             [BlockedRow(*each) for each in connection.execute(_HEAD_ERRORS, (most_blocked,)).fetchall()],
             [ShardHolder(*each) for each in connection.execute(_HOLDERS).fetchall()],
         )
+
+
+def create_in_sqlite(file: str) -> None:
+    """See `meshport.outbox.databases.create_in`; a missing file is made."""
+    with _answering(), closing(sqlite3.connect(file, timeout=_BUSY_S)) as connection, connection:
+        create_table(connection)
 
 
 def _state(connection: sqlite3.Connection) -> OutboxState:

@@ -60,6 +60,7 @@ ALL: Final = {
     "rebuild": [ORDERS],
     "generations": [ORDERS],
     "redrive": [ORDERS],
+    "outbox create": ["--sql", "sqlite"],
     "relay": [],
     "relay status": [],
     "resolve": [ORDERS],

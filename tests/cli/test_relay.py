@@ -81,3 +81,14 @@ def test_a_database_that_cannot_be_used_is_named(
     ended = cli(*verb, MESHPORT_OUTBOX_DATABASE=database)
     assert ended.code == code
     assert shown in " ".join(ended.err.replace("│", " ").split())
+
+
+def test_create_makes_the_table_of_an_outbox(cli: Run, tmp_path: Path) -> None:
+    """Once or twice, in a file that need not be there; `--sql` prints what it would run in the other database."""
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    for _ in range(2):
+        made = cli("outbox", "create", "--database", url)
+        assert (made.code, made.out) == (0, "")
+    assert cli("relay", "status", "--database", url).code == 0
+    printed = cli("outbox", "create", "--sql", "postgresql")
+    assert (printed.code, printed.out.startswith("CREATE TABLE IF NOT EXISTS meshport_outbox")) == (0, True)

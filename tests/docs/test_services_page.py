@@ -10,16 +10,26 @@ from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from meshport import AsyncPublisher, AsyncRegistry, AsyncSubscriber
+from meshport.errors import EncodeError
+from meshport.outbox import COLUMNS
+from meshport.outbox.databases import look_at
+from meshport.ports.replay import Replay
 from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
+from tests.cli.conftest import cli as cli  # noqa: PLC0414 - pytest finds a fixture by its name here
+from tests.cli.running import Run
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.served import served
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 TEXT = (Path(__file__).parents[2] / "docs" / "services.md").read_text(encoding="utf-8")
+OUTBOX = TEXT[TEXT.index("## With a database") : TEXT.index("## On an event loop")]
 LOOP = TEXT[TEXT.index("## On an event loop") :]
 SERVICE, PROGRAM = re.findall(r"^```python\n(.*?)^```", LOOP, re.MULTILINE | re.DOTALL)[:2]
 FLIGHT = (
@@ -93,3 +103,52 @@ def test_every_call_of_the_page_exists() -> None:
     for name in methods:
         assert f"`{name}" in LOOP, name
         assert any(hasattr(kind, name) for kind in kinds), name
+
+
+def test_the_outbox(
+    cli: Run, in_memory_mesh: Mesh, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands make the table; the programs add an event with its row, and publish it; the migration is one."""
+    monkeypatch.chdir(tmp_path)
+    database = "sqlite:///operations.db"
+    for command in re.findall(r"^meshport (outbox .*)$", OUTBOX, re.MULTILINE):
+        assert cli(*command.split()).code == 0
+    add, migration, relay = re.findall(r"^```python\n(.*?)^```", OUTBOX, re.MULTILINE | re.DOTALL)
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Departure(Base):
+        __tablename__ = "departure"
+        flight: Mapped[str] = mapped_column(primary_key=True)
+        origin: Mapped[str]
+        delay: Mapped[int]
+
+    engine = create_engine(database)
+    Base.metadata.create_all(engine)
+    page: dict[str, Any] = {"registry_url": in_memory_mesh.url, "database_url": database, "Departure": Departure}
+    exec(add.replace("operations/departures", address), page)
+    page["depart"](engine, "SF7", "SFO", 41)
+    with pytest.raises(EncodeError):
+        page["depart"](engine, "SF8", "SFO", "late")
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT flight FROM departure")).all() == ["SF7"]
+    engine.dispose()
+
+    exec(relay, page)
+    page["serve_with_relay"](lambda: wait_for(lambda: not look_at(database, 1).state.waiting))
+    with Replay(address, in_memory_mesh.registry, kafka=CONNECTIONS) as replay:
+        assert [event.data["delay"] for event in replay.history() if event.data["delay"] == 41] == [41]
+
+    page["registry"].close()
+    exec(migration, page)
+    assert [type(each).__name__ for each in page["Migration"].operations] == ["CreateOutbox"]
+
+
+def test_debezium_reads_columns_that_are_there() -> None:
+    """Every column that the router's configuration names is one of the outbox, and every header one of CloudEvents."""
+    (placed,) = re.findall(r"additional\.placement=(.*)", OUTBOX)
+    for each in placed.split(","):
+        column, where, header = each.split(":")
+        assert (column in COLUMNS, where, header.startswith("ce_")) == (True, "header", True)
+    assert {"id", "aggregatetype", "aggregateid", "type", "payload"} <= set(COLUMNS)

@@ -21,6 +21,7 @@ from meshport.binding import Binding
 from meshport.errors import EncodeError, PublishError
 from meshport.outbox import Outbox, create_table
 from meshport.outbox.creating import script
+from meshport.outbox.databases import create_in
 from meshport.outbox.django import CreateOutbox
 from meshport.outbox.table import CHANNEL, RELAYS, TABLE, shard_of
 from meshport.ports.publisher import Publisher
@@ -41,7 +42,6 @@ from tests.outbox.transactions import (
 from tests.ports.nowhere import Nowhere
 from tests.ports.readings import BEGIN, reading
 from tests.postgres_session import NewDatabase
-from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytest finds a fixture by its name here
 from tests.waiting import PATIENCE_S
 
 
@@ -281,6 +281,7 @@ def test_creating_the_table_twice_changes_nothing(database: str) -> None:
     with by_driver(database) as transaction:
         outbox().add(transaction, reading(1))
         create_table(transaction)
+    create_in(database)
     kind: Any = "sqlite" if database.startswith("sqlite") else "postgresql"
     with by_driver(database) as transaction:
         transaction.executescript(script(kind)) if kind == "sqlite" else transaction.execute(script(kind))
