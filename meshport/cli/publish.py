@@ -173,12 +173,14 @@ class _Outcome:
 
 
 def _settle(publisher: Publisher, outcome: _Outcome) -> list[PublishFailure]:
-    """Wait for the broker's acknowledgements; an event without one when the wait is interrupted is unknown."""
+    """Wait for the broker's acknowledgements, and close; an event without one when the wait is interrupted is unknown."""
     try:
-        return publisher.settle()
+        failures = publisher.settle()
     except KeyboardInterrupt:
         outcome.interrupted = True
-        return publisher.settle(0)
+        failures = publisher.settle(0)
+    publisher.close(0)
+    return failures
 
 
 @contextmanager
