@@ -28,6 +28,7 @@ _LEASE_S: Final = 15
 _RENEW_S: Final = 3.0
 # A writer of the service may hold the database's only lock for so long.
 _BUSY_S: Final = 30.0
+_BUSY_LOOK_S: Final = 0.001
 _LOOK_S: Final = 0.02
 _NOW: Final = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _EXPIRY: Final = f"strftime('%Y-%m-%d %H:%M:%f', 'now', '+{_LEASE_S} seconds')"
@@ -63,10 +64,11 @@ _RELEASE: Final = (
     f"UPDATE {TABLE} SET error = NULL WHERE published_at IS NULL AND error IS NOT NULL AND address = ?"
     f" AND aggregateid = ? AND EXISTS (SELECT 1 {_MINE})"
 )
-_CLEAN: Final = (
-    f"DELETE FROM {TABLE} WHERE number IN (SELECT number FROM {TABLE} WHERE published_at <"
-    " strftime('%Y-%m-%d %H:%M:%f', 'now', ?) AND shard % ? = ? ORDER BY published_at LIMIT ?)"
+_OLD: Final = (
+    f"SELECT number FROM {TABLE} WHERE published_at < strftime('%Y-%m-%d %H:%M:%f', 'now', ?) AND shard % ? = ?"
+    " ORDER BY published_at LIMIT ?"
 )
+_REMOVE: Final = f"DELETE FROM {TABLE} WHERE number = ?"
 _WAITING: Final = (
     f'SELECT count(*), {_AGE} FROM (SELECT "timestamp" FROM {TABLE} WHERE published_at IS NULL AND error IS NULL'
     f" ORDER BY number LIMIT {_COUNTED})"
@@ -155,8 +157,12 @@ class SqliteShard:
 
     def clean(self, keep_s: float, limit: int) -> int:
         """See `Shard`."""
-        with self._writing():
-            return self._connection.execute(_CLEAN, (f"-{keep_s} seconds", self._shards, self._shard, limit)).rowcount
+        with _answering():
+            old = self._connection.execute(_OLD, (f"-{keep_s} seconds", self._shards, self._shard, limit)).fetchall()
+        if old:  # where nothing is to be removed, no writer waits for it
+            with self._writing():
+                self._connection.executemany(_REMOVE, old)
+        return len(old)
 
     def wait(self, seconds: float) -> None:
         """See `Shard`."""
@@ -192,7 +198,7 @@ class SqliteShard:
     def _writing(self) -> Iterator[None]:
         """Open a transaction that has the database's write lock from its beginning."""
         with _answering():
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield
                 self._connection.execute("COMMIT")
@@ -200,6 +206,23 @@ class SqliteShard:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def _begin(self) -> None:
+        """Take the write lock. SQLite's own wait looks ever more seldom, so that busy writers would keep a relay out."""
+        until = time.monotonic() + _BUSY_S
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                        raise
+                    time.sleep(_BUSY_LOOK_S)
+                else:
+                    return
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_S * 1000)}")
 
 
 def _has_ended(holder: str) -> bool:

@@ -211,6 +211,10 @@ def _prepare(shop: Shop) -> None:
             opened.execute(each)
         for number in range(child.AGGREGATES):
             opened.execute(f"INSERT INTO account VALUES ('a{number}', 0)")
+        if not shop.url.startswith("sqlite"):  # for the reader that goes by it
+            opened.execute(
+                'ALTER TABLE meshport_outbox ADD COLUMN "transaction" xid8 NOT NULL DEFAULT pg_current_xact_id()'
+            )
     if shop.url.startswith("sqlite"):
         with closing(shop.connected()) as opened:
             opened.execute("PRAGMA journal_mode = WAL")

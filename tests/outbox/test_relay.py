@@ -81,6 +81,7 @@ def test_the_order_is_that_of_the_aggregates_lock(postgres_shop: Shop, in_memory
     Another one in between, still open, holds `pg_snapshot_xmin` back: by that bound the later event would be published alone.
     """
     shop, binding = postgres_shop, in_memory_mesh.product()
+    shop.ask('ALTER TABLE outbox ADD COLUMN "transaction" xid8 NOT NULL DEFAULT pg_current_xact_id()')
     with closing(shop.connected()) as first_to_write, closing(shop.connected()) as open_meanwhile:
         first_to_write.execute("SELECT pg_current_xact_id()")
         open_meanwhile.execute("SELECT pg_current_xact_id()")
