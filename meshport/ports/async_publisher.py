@@ -184,7 +184,7 @@ class AsyncPublisher:
         """Return the publisher, to be closed by a thread, which serves its last delivery reports."""
         if self._look is not None:
             self._look.cancel()
-        publisher, self._opened, self._look = self._opened, None, None
+        publisher, self._opened, self._look, self._room = self._opened, None, None, None
         return publisher
 
     # -- how -------------------------------------------------------------------------------------------------------

@@ -146,13 +146,16 @@ class AsyncSubscriber:
         )
 
     async def close(self) -> None:
-        """Commit the offsets of what is handled, and leave the group. An event that is being handled is not waited for.
+        """Commit the offsets of what is handled, and leave the group; `async for` and `run` end as by `stop`.
+
+        An event that is being handled is not waited for.
 
         Raises:
             KafkaError: the offsets could not be committed; or what ended reading, where nothing has raised it.
         """
         reading, self._reading = self._reading, None
         if reading is not None:
+            reading.stop()
             reading.closing.set()
             reading.in_flight.wake()
             await asyncio.wait([reading.end])
@@ -216,7 +219,10 @@ class AsyncSubscriber:
         await self._in_thread(seek)
 
     async def _in_thread(self, call: Callable[[], None]) -> None:
-        await asyncio.wrap_future(self._open.thread.call(call))
+        reading = self._open
+        if reading.end.done():
+            reading.end.result()
+        await asyncio.wrap_future(reading.thread.call(call))
 
     # -- one by one ------------------------------------------------------------------------------------------------
 

@@ -390,6 +390,32 @@ def test_a_subscriber_is_open_within_its_block(in_memory_mesh: Mesh) -> None:
     run(read())
 
 
+def test_closing_ends_a_run_of_another_task(in_memory_mesh: Mesh) -> None:
+    """A subscriber that closes while a task runs it begins no further event, and `run` returns."""
+    binding = in_memory_mesh.product()
+    fill(in_memory_mesh, binding.address, range(20))
+    handled: list[Event] = []
+
+    async def read() -> None:
+        begun, closed = asyncio.Event(), asyncio.Event()
+
+        async def handle(event: Event) -> None:
+            handled.append(event)
+            begun.set()
+            await closed.wait()
+
+        subscriber = AsyncSubscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS)
+        await subscriber.open()
+        task = asyncio.create_task(subscriber.run(handle, concurrency=1))
+        await begun.wait()
+        await subscriber.close()
+        closed.set()
+        await task
+
+    run(read())
+    assert len(handled) == 1
+
+
 def test_stopping_from_another_thread_ends_a_wait(in_memory_mesh: Mesh) -> None:
     """`stop` ends `async for` and `run` while nothing arrives, whichever thread calls it."""
     binding = in_memory_mesh.product()
