@@ -60,7 +60,7 @@ ALL: Final = {
     "rebuild": [ORDERS],
     "generations": [ORDERS],
     "redrive": [ORDERS],
-    "outbox create": ["--sql", "sqlite"],
+    "outbox create": [],
     "relay": [],
     "relay status": [],
     "resolve": [ORDERS],
