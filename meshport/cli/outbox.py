@@ -20,7 +20,10 @@ class _Dialect(StrEnum):
 
 @outbox_app.callback()
 def outbox() -> None:
-    """The outbox of a service's database."""
+    """The outbox of a service's database.
+
+    Example: meshport outbox create --database sqlite:///shop.db
+    """
 
 
 @outbox_app.command()
