@@ -24,7 +24,7 @@ class ReadingsClient(Protocol):
 
 
 class PermittedInputs:
-    """Tells which input ports the policies permit to products: a `MayRead`. The registry is asked once, for all of them.
+    """Decides which input ports products may read by the policies: a `MayRead`. The registry is asked once, for all of them.
 
     What a grant alone lets a product read is not among them: it has ACLs of its own, which end with it.
 
