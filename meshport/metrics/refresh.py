@@ -1,4 +1,4 @@
-"""Brings figures up to date before they are read: most are counted already, and copied into metrics when somebody asks.
+"""Brings figures up to date before they are read: most are counted already, and copied into metrics when they are read.
 
 prometheus_client collects in the order of registration. Every module of definitions imports this one first, so that it comes
 before them.

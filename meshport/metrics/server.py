@@ -26,9 +26,9 @@ READY: Final = "meshport_ready"
 
 _LOCAL: Final = "127.0.0.1"
 _TIMEOUT_S: Final = 5.0
-# Prometheus and a prober ask at a time; whoever opens more connections is kept waiting.
+# Prometheus and a prober ask at a time; a client that opens more connections is kept waiting.
 _MOST_CONNECTIONS: Final = 16
-# How soon the server ends when it is told to.
+# Seconds between two looks for the request to end.
 _STOP_LOOK_S: Final = 0.1
 _JSON: Final = "application/json"
 

@@ -1,4 +1,4 @@
-"""What is measured of a running processor: its figures go into metrics, and its readiness to those who probe it.
+"""What is measured of a running processor: its figures go into metrics, and its readiness to probes.
 
 Nothing is measured event by event. The watchdog copies counts once a second and lags at each of its looks; an engine
 adds a figure for each batch.
@@ -70,7 +70,7 @@ class ProcessorMeasures:
 
     Args:
         processor: the address of its output port.
-        readiness: what is told whether the processor has joined, is restored, and moves.
+        readiness: notes whether the processor has joined, is restored, and moves.
         clock: seconds since 1970.
     """
 

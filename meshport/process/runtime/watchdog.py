@@ -48,7 +48,7 @@ class RunOptions(TypedDict, total=False):
             read by committed readers. The processor has to be the only member of its group.
         on_progress: called with the progress about once a second, in the caller's thread.
         patience_s: seconds without progress, while events wait, after which the processor counts as stalled.
-        readiness: what is told whether the processor has joined its group, is restored, and moves.
+        readiness: notes whether the processor has joined its group, is restored, and moves.
     """
 
     stop: threading.Event | None
