@@ -11,8 +11,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from tests.mesh_session import Mesh, open_test_mesh
 from tests.outbox.shop import Shop, event, values
 from tests.postgres_session import running_postgres
 
-ROWS: Final = 20_000
+ROWS: Final = 10_000
 ROUNDS: Final = 3
 _KEYS: Final = 1_000
 _NAIVE: Final = 100
@@ -46,43 +47,68 @@ def figures() -> Iterator[Figure]:
         binding = mesh.product(partitions=6)
         for name, url in (("postgresql", new()), ("sqlite", f"sqlite:///{folder / 'shop.db'}")):
             shop = Shop.create(url)
-            ours = _rows_a_second(shop, binding, lambda shop=shop: _relay(shop, mesh))  # type: ignore[misc]
-            naive = _rows_a_second(shop, binding, lambda shop=shop: _naive(shop, binding))  # type: ignore[misc]
+            ours = _rows_a_second(shop, binding, partial(_relay, shop, mesh, binding))
+            naive = _rows_a_second(shop, binding, partial(_naive, shop, binding))
             yield Figure(f"relay, {name}", ours, "rows/s", "naive relay", naive)
 
 
-def _rows_a_second(shop: Shop, binding: Binding, publish: Callable[[], None]) -> float:
+def _rows_a_second(
+    shop: Shop, binding: Binding, opened: Callable[[], AbstractContextManager[Callable[[], None]]]
+) -> float:
+    """Commit rows beside a relay that has its connections, and wait until all are marked."""
     rates = []
     for _ in range(ROUNDS):
         shop.ask("DELETE FROM outbox")
         rows = [values(event(binding, f"s{n % _KEYS}", n)) for n in range(ROWS)]
-        with shop.transaction() as connection:
+        with opened() as publish, closing(shop.connected()) as connection:
             connection.cursor().executemany(shop.statement, rows)
-        begun = time.perf_counter()
-        publish()
-        rates.append(ROWS / (time.perf_counter() - begun))
+            begun = time.perf_counter()
+            connection.commit()
+            publish()
+            rates.append(ROWS / (time.perf_counter() - begun))
     return statistics.median(rates)
 
 
-def _relay(shop: Shop, mesh: Mesh) -> None:
-    with Relay(shop.url, mesh.registry, kafka=mesh.kafka):
-        while shop.waiting:
-            time.sleep(0.02)
+@contextmanager
+def _relay(shop: Shop, mesh: Mesh, binding: Binding) -> Iterator[Callable[[], None]]:
+    with Relay(shop.url, mesh.registry, kafka=mesh.kafka), closing(shop.connected()) as connection:
+
+        def waiting() -> int:
+            ((count,),) = connection.execute(
+                "SELECT count(*) FROM meshport_outbox WHERE published_at IS NULL"
+            ).fetchall()
+            connection.rollback()
+            return int(count)
+
+        def drain() -> None:
+            while waiting():
+                time.sleep(0.05)
+
+        shop.emit(binding, [("s0", 0)])
+        drain()
+        yield drain
 
 
-def _naive(shop: Shop, binding: Binding) -> None:
+@contextmanager
+def _naive(shop: Shop, binding: Binding) -> Iterator[Callable[[], None]]:
     producer = Producer({"bootstrap.servers": binding.bootstrap_servers, **PRODUCER})
     mark = "?" if shop.url.startswith("sqlite") else "%s"
     columns = ", ".join(f'"{each}"' for each in COLUMNS)
     with closing(shop.connected()) as connection:
-        while rows := connection.execute(
-            f"SELECT number, {columns} FROM meshport_outbox WHERE published_at IS NULL ORDER BY number LIMIT {_NAIVE}"
-        ).fetchall():
-            for _, *found in rows:
-                row = OutboxRow.read(found)
-                producer.produce(binding.topic, row.payload, row.key, headers=dict(row.headers(datetime.now(UTC))))
-            producer.flush()
-            _mark(connection, mark, [number for number, *_ in rows])
+
+        def publish() -> None:
+            while rows := connection.execute(
+                f"SELECT number, {columns} FROM meshport_outbox WHERE published_at IS NULL ORDER BY number LIMIT {_NAIVE}"
+            ).fetchall():
+                for _, *found in rows:
+                    row = OutboxRow.read(found)
+                    headers = dict(row.headers(datetime.now(UTC)))
+                    producer.produce(binding.topic, row.payload, row.key, headers=headers)
+                producer.flush()
+                _mark(connection, mark, [number for number, *_ in rows])
+
+        producer.list_topics(binding.topic, timeout=30)
+        yield publish
 
 
 def _mark(connection: Any, mark: str, numbers: list[int]) -> None:

@@ -90,7 +90,7 @@ def run(asked: OutboxCampaign) -> Outcome:
         relays = [Kept(child.relay, spec) for _ in range(_RELAYS)]
         try:
             while done["relay"] < asked.kills or committed(shop) < asked.rows:
-                time.sleep(dice.uniform(0.05, 1.0))
+                time.sleep(dice.uniform(0.1, 2.0))
                 if done["relay"] < asked.kills:
                     _kill(dice, done, relays, services, kafka)
                 if sum(done.values()) % _REPORT_EVERY == 0:
