@@ -75,7 +75,11 @@ _HEADS: Final = _sql(
     "SELECT DISTINCT ON (address, aggregateid) {columns} FROM {table} WHERE published_at IS NULL AND error IS NOT NULL"
     " AND shard %% %s = %s AND (address, aggregateid) > (%s, %s) ORDER BY address, aggregateid, number LIMIT %s"
 )
-_HELD_FOR_NOW: Final = _sql("SELECT 1 FROM {relays} WHERE shard = %s AND fence = %s FOR SHARE")
+# A mark that is lost with the server costs a repeat under the same id, and no wait for its disk. It is set for the transaction
+# alone: a pool may give the session to others.
+_HELD_FOR_NOW: Final = _sql(
+    "SELECT set_config('synchronous_commit', 'off', true) FROM {relays} WHERE shard = %s AND fence = %s FOR SHARE"
+)
 _HOLDING: Final = "WITH held AS (SELECT fence FROM {relays} WHERE shard = %s AND fence = %s) "
 _MARK: Final = _sql(
     _HOLDING
@@ -160,8 +164,6 @@ class PostgresShard:
                     hint="give all relays of a database the same --shards",
                 )
             self._fence = self._one(_FENCE, self._shard, f"{socket.gethostname()}:{os.getpid()}")
-            # A mark that is lost with the server costs a repeat under the same id, and no wait for its disk.
-            self._connection.execute("SET synchronous_commit = off")
         self._kept_at = time.monotonic()
         return True
 

@@ -102,7 +102,7 @@ def _naive(shop: Shop, binding: Binding) -> Iterator[Callable[[], None]]:
             ).fetchall():
                 for _, *found in rows:
                     row = OutboxRow.read(found)
-                    headers = dict(row.headers(datetime.now(UTC)))
+                    headers: dict[str, str | bytes | None] = dict(row.headers(datetime.now(UTC)))
                     producer.produce(binding.topic, row.payload, row.key, headers=headers)
                 producer.flush()
                 _mark(connection, mark, [number for number, *_ in rows])
