@@ -86,12 +86,10 @@ class RowSender:
                 left, suspected = self._send_part(kafka, part, done, held, pause)
                 if not left:
                     continue
-                if (
-                    not suspected
-                ):  # the client has failed, or is being closed; what follows must not overtake these rows
-                    return done
+                if not suspected:
+                    return done  # the client has failed, or is being closed; later rows must not overtake these
                 middle = len(left) // 2
-                waiting += [left[middle:], left[:middle]] if middle else []
+                waiting += [left[middle:], left[:middle]]  # a single row goes alone, before all that follow
         return done
 
     def _send_part(
