@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.local.cluster import Cluster
 from meshport.product.loading import load_module
 from meshport.project.project import Project
+from meshport.project.sources import load_source, run_sources, stored
 from tests.connections import CONNECTIONS
 from tests.reference.test_on_kafka import KafkaPorts
 from tests.served import served
@@ -66,3 +68,16 @@ def test_a_signing_is_stored_and_published_or_neither(project: Project, kafka: C
         ("s-2", b"artist-1", "LABEL_CHANGED"),
         ("s-3", b"artist-1", "RATE_CHANGED"),
     ]
+
+
+def test_a_source_goes_on_with_a_service_that_knows_what_was_signed(project: Project, kafka: Cluster) -> None:
+    """A run that continues another one publishes the further signings of the world, changes of known artists among them."""
+    ports = KafkaPorts(project, kafka)
+    source = load_source(project.product(ONBOARDINGS), seed=8)
+    assert source is not None
+    for limit in (285, 10):
+        before = stored([ONBOARDINGS], ports, kafka=CONNECTIONS)
+        run_sources([source], ports, limit=limit, skip={source.address: before[ONBOARDINGS]}, kafka=CONNECTIONS)
+    told = {each.id: (each.record or {})["change"] for each in islice(iter(source.events), 295)}
+    assert {each.id: each.data["change"] for each in ports.history(ONBOARDINGS)} == told
+    assert len(set(told.values())) > 1

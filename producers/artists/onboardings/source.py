@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import httpx2
 import uvicorn
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from meshport.address import Address
@@ -53,24 +54,27 @@ class Signings:
                 _served(service.application(database, resolver, kafka)) as url,
                 httpx2.Client(base_url=url, trust_env=False) as client,
             ):
-                writer = _Caller(service, database, address, client)
-                yield writer
-                writer.flush()
+                engine = service.open_database(database)
+                try:
+                    writer = _Caller(service, engine, database, address, client)
+                    yield writer
+                    writer.flush()
+                finally:
+                    engine.dispose()
 
 
 class _Caller:
     """Calls the service for each signing."""
 
-    def __init__(self, service: Any, database: str, address: Address, client: httpx2.Client) -> None:
-        self._service, self._database, self._address, self._client = service, database, address, client
+    def __init__(self, service: Any, engine: Engine, database: str, address: Address, client: httpx2.Client) -> None:
+        self._service, self._engine, self._database = service, engine, database
+        self._address, self._client = address, client
         self._flushed = True
 
     def skip(self, event: SourceEvent) -> None:
         """Store a signing that was emitted before, so that the next one of its artist is known as a change."""
-        engine = self._service.open_database(self._database)
-        with Session(engine) as session, session.begin():
+        with Session(self._engine) as session, session.begin():
             self._service.sign(session, self._signing(event))
-        engine.dispose()
 
     def publish(self, event: SourceEvent) -> None:
         """Sign; the answer comes after the signing and its event are stored in the service's database."""
