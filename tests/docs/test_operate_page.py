@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ import pytest
 
 from meshport.event import trace
 from meshport.kafka.consumer import Consumer
+from meshport.local.cluster import Cluster
 from meshport.observe.rules import mesh_rules
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
@@ -22,7 +24,7 @@ from tests.cli.conftest import on_mesh as on_mesh  # noqa: PLC0414 - as above
 from tests.cli.running import Ended, Run
 from tests.cli.shop import order, write_shop
 from tests.connections import CONNECTIONS
-from tests.mesh_session import Mesh
+from tests.mesh_session import Mesh, open_test_mesh
 from tests.outbox.shop import Shop
 from tests.tracing import Spans, tree
 
@@ -31,6 +33,13 @@ COMMANDS = [
     line for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()
 ]
 (PROGRAM,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def mesh(kafka: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh of its own: `lag` and `doctor` look at all that is registered, and other tests register clusters that are away."""
+    with open_test_mesh(tmp_path_factory.mktemp("registry"), kafka.bootstrap_servers) as opened:
+        yield opened
 
 
 @pytest.mark.kafka
