@@ -109,6 +109,13 @@ def mesh(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]
         yield opened
 
 
+@pytest.fixture
+def mesh_alone(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh of one test over the real Kafka: in the session's, tests register clusters that are away."""
+    with open_test_mesh(tmp_path_factory.mktemp("alone"), kafka.bootstrap_servers) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def in_memory_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A mesh over librdkafka's in-memory cluster, which lives as long as its producer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,9 +14,9 @@ import typer
 
 from meshport.address import Address
 from meshport.cli.completion import addresses
-from meshport.cli.output import emit, people, say, table
+from meshport.cli.output import NO_ANSWER, emit, people, say, table
 from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
-from meshport.errors import NotRegistered, TopicError
+from meshport.errors import BrokerUnavailable, NotRegistered, TopicError
 from meshport.kafka.clusters import KafkaClusters
 from meshport.kafka.config import KafkaConfig
 from meshport.observe.lag import GroupLags, PartitionLag, total_of
@@ -87,7 +87,8 @@ def lag(
     `<=`, since these also count the markers of transactions. A group that has committed nothing yet shows `-`. What a group has
     read and not committed counts as not read.
 
-    Without ADDRESS and --group, the groups of the whole mesh are summed up by topic. --json has every partition.
+    Without ADDRESS and --group, the groups of the whole mesh are summed up by topic. --json has every partition. Where one of
+    several clusters does not answer, the groups of the others are shown, and the command ends with 3.
 
     Examples:
         meshport lag shop/orders
@@ -98,7 +99,7 @@ def lag(
     kafka = open_clusters(kafka_config, registry=registry)
     with ExitStack() as opened:
         scope = _scope(registry, kafka, address, group)
-        readers = {each: opened.enter_context(GroupLags(each)) for each in {*scope.topics, *scope.groups}}
+        readers, away = _opened({*scope.topics, *scope.groups}, opened)
         while True:
             found = [each for config, lags in readers.items() for each in _look(lags, config, scope, group)]
             if group is not None and not found and not watch:
@@ -112,8 +113,24 @@ def lag(
             else:
                 _show(found, scope, whole=address is None and group is None, watch=watch)
             if not watch:
-                return
+                break
             sleep(_PAUSE_S)
+    if away:
+        raise typer.Exit(NO_ANSWER)
+
+
+def _opened(clusters: Collection[KafkaConfig], opened: ExitStack) -> tuple[dict[KafkaConfig, GroupLags], bool]:
+    """Return what measures each cluster that answers, and whether one of several does not."""
+    readers, away = dict[KafkaConfig, GroupLags](), False
+    for each in clusters:
+        try:
+            readers[each] = opened.enter_context(GroupLags(each))
+        except BrokerUnavailable as error:
+            if len(clusters) == 1:
+                raise
+            away = True
+            say(f"the groups of a cluster are not shown: {error.message}")
+    return readers, away
 
 
 def _scope(registry: str | None, kafka: KafkaClusters, address: str | None, group: str | None) -> _Scope:

@@ -8,11 +8,19 @@ import pytest
 
 from meshport.binding import Binding
 from meshport.kafka.consumer import Consumer
+from meshport.product import Product
+from meshport.schema import parse_schema
 from tests.cli.running import Run
 from tests.mesh_session import Mesh
 from tests.ports.readings import fill
 
 pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def mesh(mesh_alone: Mesh) -> Mesh:
+    """A mesh that can be looked at as a whole."""
+    return mesh_alone
 
 
 @pytest.fixture
@@ -62,6 +70,24 @@ def test_nothing_reads(on_mesh: Run, port: Binding) -> None:
     ended = on_mesh("lag", "--group", "nobody", "--json")
     assert (ended.code, ended.out) == (1, "")
     assert "no consumer group nobody has read anything" in ended.err
+
+
+def test_a_cluster_that_is_away_hides_no_other(on_mesh: Run, mesh: Mesh, port: Binding, group: str) -> None:
+    """The groups of the clusters that answer are shown, and it is said of which none are."""
+    away = {
+        "address": "mesh://tests/away",
+        "id": str(uuid4()),
+        "description": "away",
+        "outputPorts": [{"name": "events"}],
+    }
+    product = Product.model_validate({**away, "archetype": "source-aligned", "owner": "tests"})
+    schema = parse_schema('{"type": "record", "name": "Away", "fields": [{"name": "a", "type": "int"}]}')
+    mesh.registry.register(product, {"events@1": schema}, bootstrap_servers="127.0.0.1:1")
+    ended = on_mesh("lag")
+    assert ended.code == 3
+    assert group in ended.out
+    assert "the groups of a cluster are not shown: no broker answers at 127.0.0.1:1" in ended.err
+    assert on_mesh("lag", port.address.key).code == 0
 
 
 def test_an_in_memory_cluster_shows_no_groups(cli: Run, in_memory_mesh: Mesh) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,7 +13,6 @@ import pytest
 
 from meshport.event import trace
 from meshport.kafka.consumer import Consumer
-from meshport.local.cluster import Cluster
 from meshport.observe.rules import mesh_rules
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
@@ -24,7 +22,7 @@ from tests.cli.conftest import on_mesh as on_mesh  # noqa: PLC0414 - as above
 from tests.cli.running import Ended, Run
 from tests.cli.shop import order, write_shop
 from tests.connections import CONNECTIONS
-from tests.mesh_session import Mesh, open_test_mesh
+from tests.mesh_session import Mesh
 from tests.outbox.shop import Shop
 from tests.tracing import Spans, tree
 
@@ -36,10 +34,9 @@ COMMANDS = [
 
 
 @pytest.fixture
-def mesh(kafka: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A mesh of its own: `lag` and `doctor` look at all that is registered, and other tests register clusters that are away."""
-    with open_test_mesh(tmp_path_factory.mktemp("registry"), kafka.bootstrap_servers) as opened:
-        yield opened
+def mesh(mesh_alone: Mesh) -> Mesh:
+    """A mesh that this page's commands can look at as a whole."""
+    return mesh_alone
 
 
 @pytest.mark.kafka

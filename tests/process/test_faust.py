@@ -108,7 +108,7 @@ class WithoutPartitions(Engine):
     fetched: Mapping[TopicPartition, int] = {}
 
     def _run(self) -> None:
-        self.assigned = True
+        self.assigned = self.restored = True
         self._stopping.wait()
 
 

@@ -150,7 +150,7 @@ class BatchEngine(Engine):
 
     def _on_assign(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         deadline = time.monotonic() + _ELECTION_S
-        self.restored = False
+        self.assigned, self.restored = True, False
         offsets: dict[TopicPartition, int] = {}
         for partition in partitions:
             while partition not in offsets:
@@ -164,7 +164,7 @@ class BatchEngine(Engine):
                     _log.warning(
                         "%s; the state of %s is restored again", error.message, partition, extra={"facts": error.facts}
                     )
-        self.assigned = self.restored = True
+        self.restored = True
         self.state_sizes = self._transactional.worker.state_sizes
         return offsets
 

@@ -292,7 +292,9 @@ class Watchdog:
             return
         # One of several members may have no partitions. A group can also leave its only member without any: it gives one that
         # comes back under its name what it had (KIP-345), which is nothing where it left while a topic was made again.
-        if not self._engine.assigned or (self._alone and not self._engine.next_offsets):
+        # Restoring ends by itself, with an error that names what it waits for.
+        engine = self._engine
+        if not engine.assigned or (self._alone and engine.restored and not engine.next_offsets):
             raise ProcessError(
                 f"{self._plan.group} was given no partitions for {self.patience_s:g} s",
                 hint="start it again; a member with a name gets what it had last: give it another name, or none",
