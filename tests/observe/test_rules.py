@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from meshport.observe.dashboards import mesh_dashboard, product_dashboard
 from meshport.observe.rules import MeshRules, mesh_rules
 from meshport.product import Product
 from meshport.project.project import Project
+from tests.promtool import promtool
 from tests.repository import ROOT
 
 PROMISES: dict[str, Any] = {
@@ -131,18 +131,12 @@ def test_the_reference_mesh(reference: MeshRules) -> None:
         assert {"MeshportProcessorDown", "MeshportPromisedDelayExceeded"} <= set(names)
 
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool, of Debian's package prometheus, is not installed"
-)
-
-
-@needs_promtool
 def test_promtool_accepts_the_rules(reference: MeshRules, revenue: Product, tmp_path: Path) -> None:
     """`promtool check rules` finds nothing wrong."""
     for name, rules in (("reference", reference), ("revenue", mesh_rules([revenue]))):
         file = tmp_path / f"{name}.yml"
         file.write_text(rules.text())
-        done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
+        done = subprocess.run([promtool(), "check", "rules", str(file)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -184,7 +178,6 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, int]]] = {
 }
 
 
-@needs_promtool
 @pytest.mark.parametrize("case", CASES)
 def test_an_alert_fires_and_resolves(revenue: Product, tmp_path: Path, case: str) -> None:
     """Prometheus itself evaluates the rules over series that stop, wait or begin."""
@@ -206,7 +199,7 @@ def test_an_alert_fires_and_resolves(revenue: Product, tmp_path: Path, case: str
     case_file.write_text(
         yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}, sort_keys=False)
     )
-    done = subprocess.run(["promtool", "test", "rules", str(case_file)], capture_output=True, text=True, check=False)
+    done = subprocess.run([promtool(), "test", "rules", str(case_file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
