@@ -43,8 +43,9 @@ def acls_of(secured: Cluster, address: Address) -> set[Acl]:
 
 
 def reads(secured: Cluster, address: Address) -> set[str]:
-    """Return the topics that a product's principal may read."""
-    return {each.name for each in acls_of(secured, address) if each.resource == "topic" and each.operation == "read"}
+    """Return the topics that a product's principal may read, without those of its own, which it has by prefix."""
+    found = {each for each in acls_of(secured, address) if each.resource == "topic" and each.operation == "read"}
+    return {each.name for each in found if each.pattern == "literal"}
 
 
 def test_a_policy_that_forbids_a_read_forbids_it_there(
