@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from meshport.cli.metrics import MetricsOption
 from meshport.cli.registry_backup import backup, restore
 from meshport.cli.registry_copies import export_registry, import_registry
-from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
+from meshport.cli.registry_database import DatabaseUrl, database_secret
 from meshport.cli.registry_keys import keys_app
 
 registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
@@ -26,14 +26,7 @@ registry_app.command("restore")(restore)
 def serve(
     host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8081,
-    database: Annotated[
-        str,
-        typer.Option(
-            metavar="URL",
-            envvar=DATABASE_VARIABLE,
-            help="sqlite:///file.db or postgresql://user:${file:PATH}@host/name; ${env:NAME} is a variable.",
-        ),
-    ] = "sqlite:///meshport-registry.db",
+    database: DatabaseUrl = "sqlite:///meshport-registry.db",
     kafka: Annotated[
         str | None,
         typer.Option(

@@ -10,29 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshport.cli.output import emit, say
-from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
+from meshport.cli.registry_database import DatabaseUrl, database_secret
 from meshport.cli.session import JsonOption
 from meshport.errors import MeshError
 
 if TYPE_CHECKING:
     from meshport_registry.backup import BackupReport
 
-_SKIPPED_IDS = 10_000
-
-DatabaseOption = Annotated[
-    str,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        envvar=DATABASE_VARIABLE,
-        help="sqlite:///file.db or postgresql://user:${file:PATH}@host/name; ${env:NAME} is a variable.",
-    ),
-]
-
 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, as registry-2026-12-31.gz.")],
-    database: DatabaseOption,
+    database: DatabaseUrl,
     json: JsonOption = False,
 ) -> None:
     """Write a registry's database to a file, while registries run on it: schemas, products, rights, keys' hashes and the audit.
@@ -50,17 +38,18 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `registry backup` wrote.")],
-    database: DatabaseOption,
+    database: DatabaseUrl,
     skip_ids: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--skip-ids",
             min=0,
             max=100_000_000,
             metavar="N",
-            help="How many schema ids to leave out: more than were given after the backup, as records on Kafka have those.",
+            help="How many schema ids to leave out, by default 10,000: more than were given after the backup, "
+            "as records on Kafka have those.",
         ),
-    ] = _SKIPPED_IDS,
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write a backup into an empty database, whole or not at all. Then start the registry on it.
@@ -69,10 +58,13 @@ def restore(
 
     Example: meshport registry restore registry-2026-12-31.gz --database sqlite:///restored.db
     """
+    from meshport_registry.backup import SKIPPED_IDS  # noqa: PLC0415 - as above
     from meshport_registry.backup import restore as restore_backup  # noqa: PLC0415 - as above
 
     with _as_usage():
-        report = restore_backup(file, database_secret(database), skipped_ids=skip_ids)
+        report = restore_backup(
+            file, database_secret(database), skipped_ids=SKIPPED_IDS if skip_ids is None else skip_ids
+        )
     _show(report, file, json, f"restored the registry of {report.head.taken_at:%Y-%m-%dT%H:%M:%SZ} from {file}")
 
 

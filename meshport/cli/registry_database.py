@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import typer
@@ -15,6 +15,17 @@ from meshport.kafka.secret_references import dereferenced
 
 DATABASE_VARIABLE: Final = "MESHPORT_REGISTRY_DATABASE"
 """The variable with the database's URL."""
+
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar=DATABASE_VARIABLE,
+        help="sqlite:///file.db or postgresql://user:${file:PATH}@host/name; ${env:NAME} is a variable.",
+    ),
+]
+"""The option with the URL of a registry's database."""
 
 
 def database_secret(given: str) -> SecretStr:
