@@ -24,15 +24,15 @@ def blocks(kind: str) -> list[str]:
 
 
 @pytest.mark.kafka
-def test_acls_are_applied_compared_and_revoked(secured: Cluster, tmp_path: Path) -> None:
+def test_acls_are_applied_compared_and_revoked(secured_page: Cluster, tmp_path: Path) -> None:
     """`apply` creates what a product needs; `drift` shows an ACL that follows from nothing, and `--revoke` removes it alone."""
     applied, drift, revoked = blocks("sh")
     (tmp_path / "orders.jsonl").write_text('{"id": "a", "cents": 5}\n')
-    (tmp_path / "operator.properties").write_bytes(secured.principals["operator"].read_bytes())
+    (tmp_path / "operator.properties").write_bytes(secured_page.principals["operator"].read_bytes())
     shell("meshport init && meshport new shop/orders --sample orders.jsonl --key id", tmp_path)
-    acls = ClusterAcls(secured.config)
+    acls = ClusterAcls(secured_page.config)
     settings = Settings(
-        database=f"sqlite:///{tmp_path / 'registry.db'}", port=0, bootstrap_servers=secured.bootstrap_servers
+        database=f"sqlite:///{tmp_path / 'registry.db'}", port=0, bootstrap_servers=secured_page.bootstrap_servers
     )
     with running(settings) as url:
         mesh = {"MESHPORT_REGISTRY": url}

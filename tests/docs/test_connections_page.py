@@ -31,16 +31,16 @@ def blocks(kind: str) -> list[str]:
 
 
 @pytest.mark.kafka
-def test_the_commands_and_the_program_connect(secured: Cluster, tmp_path: Path) -> None:
+def test_the_commands_and_the_program_connect(secured_page: Cluster, tmp_path: Path) -> None:
     """The page's client.properties, meshport.toml and program reach a Kafka that asks for TLS and a login."""
-    assert secured.embedded is not None
-    file = secured.embedded.principals["operator"]
+    assert secured_page.embedded is not None
+    file = secured_page.embedded.principals["operator"]
     login = read_properties(file).client_properties({})
     secrets = {"KAFKA_USER": login["sasl.username"], "KAFKA_PASSWORD": login["sasl.password"]}
     (tmp_path / "ca.pem").write_bytes(Path(login["ssl.ca.location"]).read_bytes())
     (tmp_path / "orders.jsonl").write_text('{"id": "a", "cents": 5}\n{"id": "b", "cents": 7}\n')
     properties, toml = (
-        text.replace(SERVERS, secured.bootstrap_servers) for text in (blocks("properties")[0], *blocks("toml"))
+        text.replace(SERVERS, secured_page.bootstrap_servers) for text in (blocks("properties")[0], *blocks("toml"))
     )
     (tmp_path / "client.properties").write_text(properties)
     with_file, with_toml = blocks("sh")

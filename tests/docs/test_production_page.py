@@ -75,14 +75,14 @@ def _healthy(http: httpx2.Client, url: str) -> bool:
 
 @pytest.mark.kafka
 @pytest.mark.postgres
-def test_a_platform_team_gets_what_the_page_says(secured: Cluster, postgres: NewDatabase, tmp_path: Path) -> None:
+def test_a_platform_team_gets_what_the_page_says(secured_page: Cluster, postgres: NewDatabase, tmp_path: Path) -> None:
     """Every block of the page runs, in order, and the mesh is as the page says: least rights, an audit, a backup that works."""
-    assert secured.embedded is not None
-    operator = read_properties(secured.embedded.principals["operator"]).client_properties({})
+    assert secured_page.embedded is not None
+    operator = read_properties(secured_page.embedded.principals["operator"]).client_properties({})
     (tmp_path / "kafka-ca.pem").write_bytes(Path(operator["ssl.ca.location"]).read_bytes())
     (tmp_path / "orders.jsonl").write_text('{"id": "a", "cents": 5}\n{"id": "b", "cents": 7}\n')
     (tmp_path / "orders.password").write_text("of-the-orders")
-    Logins(connection(secured.bootstrap_servers)).set_password("shop.orders", SecretStr("of-the-orders"))
+    Logins(connection(secured_page.bootstrap_servers)).set_password("shop.orders", SecretStr("of-the-orders"))
     authority = Authority(tmp_path, "registry-ca")
     server = authority.server()
     server.certificate.rename(tmp_path / "registry.crt")
@@ -104,7 +104,7 @@ def test_a_platform_team_gets_what_the_page_says(secured: Cluster, postgres: New
 
         def here(text: str) -> str:
             for name, meant in (
-                (SERVERS, secured.bootstrap_servers),
+                (SERVERS, secured_page.bootstrap_servers),
                 ("https://login.example.com", provider.url),
                 ("https://registry.example.com:8443", url),
                 ("--host 0.0.0.0 --port 8443", f"--port {port}"),
@@ -126,7 +126,7 @@ def test_a_platform_team_gets_what_the_page_says(secured: Cluster, postgres: New
             for kind, text in blocks:
                 assert kind == "sh"
                 if "adopt legacy.payments" in text:
-                    _fill("legacy.payments", secured, url, authority, tmp_path)
+                    _fill("legacy.payments", secured_page, url, authority, tmp_path)
                 shown[text] = shell(here(text), tmp_path, **variables)
             (audit,) = (shown[text] for text in shown if "audit --what" in text)
             assert [line.split()[2] for line in audit.splitlines()[1:-1]] == ["bea@example.org"]
