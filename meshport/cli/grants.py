@@ -8,8 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from meshport.access.measures import CONNECTED, ENFORCED, EnforcementMeasures
 from meshport.address import Address
 from meshport.cli.acls import MeshAcls, acl_as_dict, described
+from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import emit, log, say, table
 from meshport.cli.session import (
     JsonOption,
@@ -23,6 +25,7 @@ from meshport.cli.signals import stop_on_signal
 from meshport.errors import MeshError, RegistrationRefused, RegistryUnavailable
 from meshport.grants import AccessRequest, Grant, GrantApproval, GrantState, PortReader
 from meshport.kafka.clusters import KafkaClusters
+from meshport.metrics.readiness import Readiness
 from meshport.registry import Registry
 from meshport.rfc3339 import day, loose_instant
 
@@ -226,6 +229,7 @@ def enforce(
     once: Annotated[
         bool, typer.Option("--once", help="Look once, and end; 1 where a cluster could not be changed.")
     ] = False,
+    metrics: MetricsOption = None,
     registry: RegistryOption = None,
     kafka: TopicsKafkaOption = None,
     kafka_config: KafkaConfigOption = None,
@@ -241,7 +245,9 @@ def enforce(
     """
     clusters = topics_clusters(kafka_config, registry=registry, servers=kafka)
     stopped = None if once else stop_on_signal()
-    with open_registry(registry) as mesh:
+    readiness = Readiness("access enforce", [CONNECTED, ENFORCED])
+    with serving_metrics(metrics, readiness), open_registry(registry) as mesh:
+        measures = EnforcementMeasures(readiness)
         acls = MeshAcls(mesh, clusters)
         reported: list[str] = []
         while True:
@@ -253,10 +259,13 @@ def enforce(
                 if json:
                     _emit_changes(done.created, "created")
                     _emit_changes(done.deleted, "deleted")
-                pause = _until_next_end(mesh.access.list(current=True))
+                grants = mesh.access.list(current=True)
+                pause = _until_next_end(grants)
+                measures.looked(done, len(grants))
             except RegistryUnavailable as error:
                 if stopped is None:
                     raise
+                measures.unanswered(error)
                 problems, lines = [], [f"the registry does not answer, and nothing is changed: {error.message}"]
             for line in lines:
                 if stopped is None:

@@ -11,6 +11,7 @@ import typer
 
 from meshport.address import Address
 from meshport.cli.completion import addresses
+from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
 from meshport.cli.session import (
     JsonOption,
@@ -23,6 +24,7 @@ from meshport.cli.session import (
 )
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
+from meshport.metrics.readiness import Readiness
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
@@ -64,6 +66,7 @@ def tail(
     ] = False,
     until_end: Annotated[bool, typer.Option("--until-end", help="End with the newest event of now.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
+    metrics: MetricsOption = None,
     registry: RegistryOption = None,
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
@@ -76,12 +79,15 @@ def tail(
     """
     bad = _Bad()
     kafka = open_clusters(kafka_config, registry=registry)
-    with open_registry(registry) as mesh:
+    readiness = Readiness(f"tail {address}", ["connected"])
+    with serving_metrics(metrics, readiness), open_registry(registry) as mesh:
         if until_end:
             begin = None if from_beginning else Offsets(every=2**62)
             with Replay(address, mesh, begin=begin, on_bad=bad, missing=Missing.ALLOW, kafka=kafka) as history:
+                readiness.meet("connected")
                 for event in _first(history.history(), limit):
                     _show(event, json)
+                    readiness.progress()
         else:
             start = Start.EARLIEST if from_beginning else Start.LATEST
             with (
@@ -90,8 +96,12 @@ def tail(
             ):
                 if not json:
                     say(f"{subscriber.binding.address} ({subscriber.binding.topic}); Ctrl-C ends it")
+                # An event that nothing takes from this process waits, as one does whose schema the registry does not return.
+                readiness.watch(lambda: subscriber.received)
+                readiness.meet("connected")
                 for event in _first(iter(subscriber), limit):
                     _show(event, json)
+                    readiness.progress()
     bad.exit()
 
 

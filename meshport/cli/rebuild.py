@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from meshport.access.enforcement import NOT_ALLOWED
 from meshport.address import Address
 from meshport.cli.acls import MeshAcls
+from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, emit, progress, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import (
@@ -24,12 +26,13 @@ from meshport.cli.session import (
 from meshport.errors import KafkaError, RegistrationRefused
 from meshport.kafka.admin import Admin
 from meshport.kafka.clusters import KafkaClusters
+from meshport.metrics.readiness import Readiness
 from meshport.ports.history import Missing
 from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
 
 if TYPE_CHECKING:
-    from meshport.rebuild import GenerationComparison, RebuildReport
+    from meshport.rebuild import GenerationComparison, RebuildMeasures, RebuildReport
 
 
 def rebuild(
@@ -57,6 +60,7 @@ def rebuild(
             metavar="N", min=1, max=4096, help="How many partitions the new generation has; by default as declared."
         ),
     ] = None,
+    metrics: MetricsOption = None,
     registry: RegistryOption = None,
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
@@ -90,12 +94,13 @@ def rebuild(
     Example: meshport rebuild shop/revenue-by-customer --swap equal
     """
     kafka = open_clusters(kafka_config, registry=registry)
-    with open_registry(registry) as mesh:
+    readiness = Readiness(f"rebuild {address}", ["connected"])
+    with serving_metrics(metrics, readiness), open_registry(registry) as mesh:
         if retire is not None:
             _retire(Address.parse(address), retire, mesh, kafka, force=force, json=json)
             return
         missing = missing_history(allow_missing)
-        _rebuild(Address.parse(address), mesh, swap, partitions, missing, kafka=kafka, json=json)
+        _rebuild(Address.parse(address), mesh, swap, partitions, missing, readiness, kafka=kafka, json=json)
 
 
 def _rebuild(
@@ -104,23 +109,31 @@ def _rebuild(
     when: str,
     partitions: int | None,
     missing: Missing,
+    readiness: Readiness,
     *,
     kafka: KafkaClusters,
     json: bool,
 ) -> None:
-    from meshport.rebuild import Rebuild, Swap  # noqa: PLC0415 - slow to import
+    from meshport.rebuild import Rebuild, RebuildMeasures, Swap  # noqa: PLC0415 - slow to import
 
     if when not in set(Swap):
         raise typer.BadParameter(f"{when!r} is none of {', '.join(Swap)}", param_hint="--swap")
     product = Project.find(Path.cwd()).product(address)
+    measures = RebuildMeasures(address, readiness)
     if product.product.process is None and partitions is not None:
-        _copy(address, product, mesh, partitions, kafka, switch=Swap(when) is not Swap.NEVER, json=json)
+        switch = Swap(when) is not Swap.NEVER
+        _copy(address, product, mesh, partitions, kafka, measures, switch=switch, json=json)
         return
-    with progress(f"rebuilding {address.key}") as moved:
+    with progress(f"rebuilding {address.key}") as shown:
+
+        def moved(done: int, total: int) -> None:
+            shown(done, total)
+            measures.moved(done, total)
+
         job = Rebuild(
             product,
             mesh,
-            say=say,
+            say=_saying(measures),
             on_progress=moved,
             missing=missing,
             partitions=partitions,
@@ -142,6 +155,7 @@ def _copy(
     mesh: Registry,
     partitions: int,
     kafka: KafkaClusters,
+    measures: RebuildMeasures,
     *,
     switch: bool,
     json: bool,
@@ -150,7 +164,14 @@ def _copy(
 
     declared = product.product.port(address.port, address.major)
     copy = PortCopy(
-        address, mesh, partitions, declared=declared, say=say, kafka=kafka, admit=lambda: _admit(address, mesh, kafka)
+        address,
+        mesh,
+        partitions,
+        declared=declared,
+        say=_saying(measures),
+        on_progress=measures.moved,
+        kafka=kafka,
+        admit=lambda: _admit(address, mesh, kafka),
     )
     report = copy.run(switch=switch)
     if json:
@@ -165,6 +186,16 @@ def _copy(
             f"write `partitions: {report.partitions}` into product.yaml and run `meshport apply`; start publishers again; "
             "`meshport rebuild` the products that read it"
         )
+
+
+def _saying(measures: RebuildMeasures) -> Callable[[str], None]:
+    """Return a function that reports a line, and notes that the next step has begun."""
+
+    def told(line: str) -> None:
+        measures.said(line)
+        say(line)
+
+    return told
 
 
 def _admit(address: Address, mesh: Registry, kafka: KafkaClusters) -> None:

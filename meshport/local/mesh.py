@@ -115,6 +115,7 @@ class LocalMesh:
         """
         if operator := self.cluster.principals.get(OPERATOR):
             command = ["access", "enforce", "--registry", self.registry_url, "--kafka-config", str(operator)]
+            command += self._measured(_ACCESS)
             self.processors.keep(_ACCESS, [sys.executable, "-m", "meshport", *command], cwd=root)
 
     def run(self, address: Address, project: Project) -> None:

@@ -60,6 +60,7 @@ class Readiness:
         self._lock = threading.Lock()
         self._missing: dict[str, str] = {need: f"not {need} yet" for need in needs}
         self._waiting: int | None = None
+        self._look: Callable[[], int | None] | None = None
         self._moved = clock()
 
     def meet(self, need: str) -> None:
@@ -86,8 +87,15 @@ class Readiness:
                 self._moved = self._clock()
             self._waiting = waiting
 
+    def watch(self, waiting: Callable[[], int | None]) -> None:
+        """Have `waiting` called, by the thread that asks, for how many events wait; in place of `lag`."""
+        with self._lock:
+            self._look = waiting
+
     def state(self) -> ReadyState:
         """Return whether the process is ready now."""
+        if self._look is not None:
+            self.lag(self._look())
         with self._lock:
             idle_s = self._clock() - self._moved
             reasons = list(self._missing.values())

@@ -326,6 +326,11 @@ class Subscriber:
         self._retrying.failed(error)
 
     @property
+    def received(self) -> int:
+        """How many messages are received and not handled; any thread may ask."""
+        return len(self._subscription.buffer)
+
+    @property
     def waiting(self) -> int:
         """How many events of the partitions of this member failed and wait to be given again, with those that wait for them."""
         return 0 if self._retrying is None else len(self._retrying.waiting)

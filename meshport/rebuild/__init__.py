@@ -5,6 +5,7 @@ from meshport.rebuild.compare import compare
 from meshport.rebuild.comparison import GenerationComparison, MatchCounts, Mismatch
 from meshport.rebuild.copied import CopyReport, PortCopy
 from meshport.rebuild.job import Rebuild, RebuildReport, Swap
+from meshport.rebuild.measures import RebuildMeasures
 from meshport.rebuild.retire import dependent_products, retire, unfinished_groups
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Mismatch",
     "PortCopy",
     "Rebuild",
+    "RebuildMeasures",
     "RebuildReport",
     "Swap",
     "compare",

@@ -97,6 +97,7 @@ class PortCopy:
         say: called with lines for people.
         lease_s: seconds for which the lease on the new generation outlives this process.
         kafka: the connections to Kafka; servers that they name win over the binding's.
+        on_progress: called with (offsets copied, offsets in all) of what is being copied.
         admit: called once the topic of the new generation is there, to let its writer and readers into it.
 
     Raises:
@@ -111,6 +112,7 @@ class PortCopy:
         *,
         declared: OutputPort | None = None,
         say: Callable[[str], None] = lambda _: None,
+        on_progress: Callable[[int, int], None] = lambda *_: None,
         lease_s: float = LEASE_S,
         kafka: KafkaAccess = PLAINTEXT,
         admit: Callable[[], None] = lambda: None,
@@ -120,6 +122,7 @@ class PortCopy:
         self._declared = declared or declared_port(mesh.product(address).descriptor, self._live)
         self._partitions = partitions
         self._say = say
+        self._on_progress = on_progress
         self._lease_s = lease_s
         self._line = mesh.generations(self._live.address)
         self._kafka = kafka.to(self._live)
@@ -144,7 +147,7 @@ class PortCopy:
             old = self._old_topic(generation.topic)
             settings = old.config
             self._make_topic(generation.topic, old)
-            with closing(_TopicCopier(self._kafka, self._live.topic, generation.topic)) as copier, logs.explaining():
+            with closing(self._copier(generation.topic)) as copier, logs.explaining():
                 for _ in range(_TRIES):
                     at = time.perf_counter()
                     copier.catch_up()
@@ -163,6 +166,9 @@ class PortCopy:
                     seconds,
                     binding,
                 )
+
+    def _copier(self, new: str) -> _TopicCopier:
+        return _TopicCopier(self._kafka, self._live.topic, new, self._on_progress)
 
     def _bound_logs(self) -> LogWatch:
         topic = self._live.topic
@@ -228,8 +234,9 @@ class _TopicCopier:
         copied: how many messages were copied.
     """
 
-    def __init__(self, kafka: KafkaConfig, old: str, new: str) -> None:
+    def __init__(self, kafka: KafkaConfig, old: str, new: str, on_progress: Callable[[int, int], None]) -> None:
         self._kafka = kafka
+        self._on_progress = on_progress
         self._old = old
         self._new = new
         self._log = KafkaLog(kafka)
@@ -243,9 +250,13 @@ class _TopicCopier:
         begins = {partition: self._positions.get(partition, 0) for partition in ends}
         streams = [self._messages(each, begins[each], end) for each, end in ends.items() if begins[each] < end]
         merged = heapq.merge(*streams, key=_timestamp)
+        total, before = sum(ends[each] - begins[each] for each in ends), self.copied
         while some := [*islice(merged, _BATCH)]:
             self._producer.deliver(map(self._copy, some))
             self.copied += len(some)
+            self._on_progress(self.copied - before, total)
+        if total:
+            self._on_progress(total, total)  # compaction and transactions leave offsets without a message
         self._positions = ends
         return ends
 

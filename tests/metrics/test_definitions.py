@@ -9,12 +9,12 @@ import pytest
 from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from meshport.metrics import outbox, ports, process, registry
+from meshport.metrics import access, outbox, ports, process, rebuild, registry
 from tests.promtool import promtool
 
 METRICS = [
     each
-    for module in (ports, process, outbox, registry)
+    for module in (ports, process, outbox, registry, rebuild, access)
     for each in vars(module).values()
     if isinstance(each, MetricWrapperBase)
 ]
@@ -26,7 +26,7 @@ def test_a_metric_is_named_by_the_conventions(metric: MetricWrapperBase) -> None
     """It begins with the library's name and ends with what it counts or its unit; its labels are bounded by what is declared."""
     (family,) = metric.describe()
     name = f"{family.name}_total" if isinstance(metric, Counter) else family.name
-    assert re.fullmatch(r"meshport_(publisher|subscriber|processor|outbox|relay|registry)_[a-z_]+", name)
+    assert re.fullmatch(r"meshport_(publisher|subscriber|processor|outbox|relay|registry|rebuild|access)_[a-z_]+", name)
     if isinstance(metric, Histogram):
         assert name.endswith(("_seconds", "_events"))
     assert set(metric._labelnames) <= LABELS

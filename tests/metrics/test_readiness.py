@@ -68,3 +68,17 @@ def test_a_lag_that_is_not_known_makes_no_process_stuck(clock: Clock) -> None:
     readiness.lag(None)
     clock.now += 10 * STUCK_S
     assert readiness.state().ready
+
+
+def test_what_waits_may_be_asked_for(clock: Clock) -> None:
+    """A process that is watched need not report its lag: it is counted when a probe asks."""
+    waiting: list[int] = []
+    readiness = Readiness("tail", clock=clock)
+    readiness.watch(lambda: len(waiting))
+    clock.now += 10 * STUCK_S
+    waiting.append(1)
+    assert readiness.state().ready, "what waits since now has its minute"
+    clock.now += STUCK_S
+    assert readiness.state().reasons == ("stuck: 1 events wait, and none was processed for 60 s",)
+    waiting.clear()
+    assert readiness.state().ready
