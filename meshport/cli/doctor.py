@@ -40,6 +40,7 @@ VARIABLES: Final = frozenset(
         "MESHPORT_KAFKA",
         CONFIG_VARIABLE,
         LOG_FORMAT,
+        "MESHPORT_MEMBER",
         "MESHPORT_OUTBOX_DATABASE",
         "MESHPORT_PEER_AUTH",
         "MESHPORT_PEER_CA",

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from meshport.process.runtime.watchdog import ProcessorProgress
     from meshport.rebuild.live import RunProcessor
 
+MEMBER_VARIABLE: Final = "MESHPORT_MEMBER"
+"""The variable with the name of a member, for what runs all processes alike: of others than members it has no effect."""
+
 SpeedOption = Annotated[
     float | None, typer.Option(min=0, help="World seconds per second; by default sources publish as fast as they can.")
 ]
@@ -49,6 +52,7 @@ MemberOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        envvar=MEMBER_VARIABLE,
         help="For `engine: batch`: the name of this consumer group member, unique among the processor's running processes. "
         "A killed member that is restarted under its name gets its partitions back at once instead of after 10 to 30 s.",
     ),
@@ -59,6 +63,7 @@ _REPORT_EVERY_S = 10.0
 
 
 def run(
+    context: typer.Context,
     addresses: Annotated[
         list[str],
         typer.Argument(
@@ -90,7 +95,10 @@ def run(
     if derived and len(products) > 1:
         raise typer.BadParameter("a processor runs in a process of its own; name one", param_hint="ADDRESS")
     if member is not None and not any(_has_members(each) for each in derived):
-        raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
+        source = context.get_parameter_source("member")
+        if source is None or source.name != "ENVIRONMENT":
+            raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
+        member = None
     elsewhere = kafka is None or leads_elsewhere(kafka, registry)
     access = open_clusters(kafka_config, registry=registry) if elsewhere else given_kafka(kafka_config, kafka)
     name = f"run {' '.join(each.product.address.key for each in products)}"

@@ -133,12 +133,15 @@ class Admin:
         return {name: log.id for name, log in logs.items() if log.id is not None}
 
     def replicas(self, declared: int | None) -> int:
-        """Return how many replicas a new topic gets: as declared, else three where there are as many brokers, else one.
+        """Return how many replicas a new topic gets.
+
+        As declared, else as the connection's `replication.factor` says. Without either, three where there are as many brokers,
+        else one: a broker that is away does not count, so a mesh that needs three says so.
 
         Raises:
             BrokerUnavailable: no broker answered.
         """
-        return declared or (3 if self.brokers() >= 3 else 1)
+        return declared or self.kafka.replicas or (3 if self.brokers() >= 3 else 1)
 
     def in_sync_replicas(self, declared: int, replicas: int) -> int:  # noqa: ARG002 - of a cluster on one machine
         """Return how many of a topic's replicas have to store an event where a port declares so many."""
@@ -153,8 +156,7 @@ class Admin:
             name: of the topic.
             partitions: how many it has.
             config: its settings.
-            replicas: how many replicas it has; by default three where the cluster has three brokers or more, else one. Of
-                three or more, two have to store an event (`min.insync.replicas`) unless `config` gives another number.
+            replicas: how many replicas it has; by default as many as `replicas` returns. Of three or more, two have to store an event (`min.insync.replicas`) unless `config` gives another number.
 
         Returns:
             Whether it was created by this call.

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from meshport.binding import Binding
 from meshport.errors import KafkaConfigError
-from meshport.kafka.properties import SERVERS, TOKEN_FUNCTION, canonical, check_property
+from meshport.kafka.properties import REPLICAS, SERVERS, TOKEN_FUNCTION, canonical, check_property
 from meshport.kafka.token_function import token_function
 
 __all__ = ["PLAINTEXT", "KafkaConfig", "is_secret"]
@@ -38,7 +38,7 @@ class KafkaConfig:
         bootstrap_servers: `host:port[,host:port...]`; "" takes the servers that a binding names, see `at`.
         properties: further properties of the client, by librdkafka's names. They win over Meshport's defaults, but not
             over what an operation needs to be correct. `oauth_cb` is a function that returns tokens, or its name
-            `module:function`.
+            `module:function`. `replication.factor` is no property of the client: see `replicas`.
 
     Raises:
         ValueError: the properties have `bootstrap.servers`.
@@ -55,6 +55,12 @@ class KafkaConfig:
         for name, value in self.properties.items():
             check_property(name, value)
         object.__setattr__(self, "properties", {name: _wrapped(name, value) for name, value in self.properties.items()})
+
+    @property
+    def replicas(self) -> int | None:
+        """How many replicas a new topic gets whose port declares none; None leaves it to the number of brokers."""
+        given = self.properties.get(REPLICAS)
+        return None if given is None else int(given)
 
     def at(self, bootstrap_servers: str) -> KafkaConfig:
         """Return this config for a cluster with these bootstrap servers.
@@ -108,6 +114,7 @@ class KafkaConfig:
         own = {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in self.properties.items()
+            if name != REPLICAS
         }
         if isinstance(own.get(TOKEN_FUNCTION), str):
             own[TOKEN_FUNCTION] = token_function(own[TOKEN_FUNCTION])

@@ -17,6 +17,7 @@ __all__ = [
     "ALIASES",
     "OBJECTS",
     "PROPERTIES",
+    "REPLICAS",
     "SERVERS",
     "TOKEN_FUNCTION",
     "canonical",
@@ -27,6 +28,9 @@ __all__ = [
 SERVERS: Final = "bootstrap.servers"
 TOKEN_FUNCTION: Final = "oauth_cb"  # noqa: S105 - a name
 """confluent_kafka's property for a function that returns tokens; as text it is `module:function`."""
+
+REPLICAS: Final = "replication.factor"
+"""Kafka Streams' property: how many replicas a new topic gets whose port declares none. No client is given it."""
 
 ALIASES: Final[Mapping[str, str]] = {
     "acks": "request.required.acks",
@@ -208,7 +212,9 @@ PROPERTIES: Final = frozenset(
         "transactional.id",
     }
 )
-"""Every name that a property may have."""
+"""Every name that a property of the client may have."""
+
+_MOST_REPLICAS: Final = 32_767  # Kafka's protocol has 16 bits for it
 
 
 class OwnProperty(NamedTuple):
@@ -273,7 +279,9 @@ def check_property(name: str, value: Any, *, source: str | None = None, also: It
         KafkaConfigError: it is to be refused.
     """
     own = OWN.get(canonical(name))
-    if own is None:
+    if name == REPLICAS:
+        _check_replicas(value, source)
+    elif own is None:
         if name not in PROPERTIES:
             raise unknown_property(name, source=source, also=also)
     elif str(value).strip().lower() not in own.same:
@@ -286,6 +294,17 @@ def check_property(name: str, value: Any, *, source: str | None = None, also: It
         )
 
 
+def _check_replicas(value: Any, source: str | None) -> None:
+    text = str(value)
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST_REPLICAS:
+        raise KafkaConfigError(
+            f"{_where(source)}{REPLICAS} is {text}, which is no number of replicas",
+            property=REPLICAS,
+            source=source,
+            hint="a whole number of brokers, as 3",
+        )
+
+
 def unknown_property(name: str, *, source: str | None = None, also: Iterable[str] = ()) -> KafkaConfigError:
     """Return the error of a name that no property has.
 
@@ -295,7 +314,7 @@ def unknown_property(name: str, *, source: str | None = None, also: Iterable[str
         also: further names that would be right there.
     """
     meant = name.lower().replace("_", ".")
-    known = {*PROPERTIES, *also}
+    known = {*PROPERTIES, REPLICAS, *also}
     right = meant if meant in known else nearest(meant, known)
     return KafkaConfigError(
         f"{_where(source)}Kafka's client has no property {name}",

@@ -18,6 +18,7 @@ from meshport.kafka.java_properties import JAVA_PROPERTIES, translated
 from meshport.kafka.properties import (
     OBJECTS,
     PROPERTIES,
+    REPLICAS,
     SERVERS,
     TOKEN_FUNCTION,
     canonical,
@@ -88,7 +89,7 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
     Raises:
         KafkaConfigError: no property has a name like that, or a value cannot be used.
     """
-    known = {_variable(name): name for name in (*JAVA_PROPERTIES, *PROPERTIES)}
+    known = {_variable(name): name for name in (*JAVA_PROPERTIES, *PROPERTIES, REPLICAS)}
     given = []
     for variable, text in environment.items():
         if not variable.startswith(_PREFIX) or variable == CONFIG_VARIABLE:

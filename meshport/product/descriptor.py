@@ -149,8 +149,9 @@ class OutputPort(Model):
         partitions: the topic's partition count. It never changes within a generation, since keys would move.
         retention: how long Kafka keeps events: a length of time, or `forever`.
         cleanup: `delete` keeps every event for the retention, `compact` the last event of each key.
-        replication_factor: on how many brokers each partition is kept; by default on three where the cluster has as many,
-            of which two have to store an event (`min.insync.replicas`), else on one.
+        replication_factor: on how many brokers each partition is kept; by default on as many as `replication.factor` of the
+            connection says, else on three where the cluster has as many, else on one. Of three, two have to store an event
+            (`min.insync.replicas`).
         compression: how the broker keeps batches (`compression.type`); by default as their producer compressed them.
         config: further settings of the topic, by Kafka's names. Those that would break a promise are refused.
         live_from: of a higher major, the day (UTC) from which an address without a major resolves to this line; until

@@ -34,7 +34,8 @@ the marker of a transaction, which has to fit, has 78."""
 
 _DEFAULT: Final = "the cluster's default"
 _HINTS: Final = {
-    "INVALID_REPLICATION_FACTOR": "at most as many replicas as the cluster has brokers",
+    "INVALID_REPLICATION_FACTOR": "at most as many replicas as the cluster has brokers: `replicationFactor` of the port, or "
+    "`replication.factor` of the connection",
     "POLICY_VIOLATION": "the cluster's operator allows no such topic: ask for it, or declare what the policy has",
 }
 _KNOWN_S: Final = 15.0

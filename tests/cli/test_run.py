@@ -9,7 +9,11 @@ from tests.cli.running import Run
 
 
 def test_a_name_is_for_members_only(cli: Run, tmp_path: Path) -> None:
-    """`--member` for what has no members with names, a source or a processor on faust, is refused with the reason."""
+    """`--member` for what has no members with names, a source or a processor on faust, is refused with the reason.
+
+    The variable is not refused: what runs each process under a name of its own, such as Kubernetes, need not know which has use
+    for it. These end at the next thing that is wrong.
+    """
     sample = tmp_path / "orders.jsonl"
     sample.write_text(json.dumps({"customer": "c1", "cents": 5, "at": "2026-03-01T12:00:00Z"}), encoding="utf-8")
     assert cli("init").code == 0
@@ -26,3 +30,5 @@ def test_a_name_is_for_members_only(cli: Run, tmp_path: Path) -> None:
         assert "only a processor with `engine: batch` has members with names" in " ".join(
             ended.err.replace("│", " ").split()
         )
+        named = cli("run", address, "--kafka", "127.0.0.1:1", "--metrics", "here", MESHPORT_MEMBER="one")
+        assert "'here' names no port to serve metrics on" in named.err

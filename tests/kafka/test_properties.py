@@ -43,6 +43,7 @@ def test_no_name_is_javas_and_librdkafkas() -> None:
         ("SECURITY.PROTOCOL", "security.protocol"),
         ("ssl.ca.locations", "ssl.ca.location"),
         ("bootstrap.server", "bootstrap.servers"),
+        ("replication_factor", "replication.factor"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_right_one(written: str, right: str) -> None:

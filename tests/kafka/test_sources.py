@@ -382,3 +382,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The error has the path and the reason."""
     with pytest.raises(KafkaConfigError, match=r"none\.properties cannot be read: No such file"):
         file_layer(tmp_path / "none.properties", {})
+
+
+def test_replicas_of_new_topics_are_no_property_of_the_client(read: Read) -> None:
+    """`replication.factor`, Kafka Streams' name, is taken from a file and a variable, and no client is given it."""
+    assert read("replication.factor=3\n").replicas == 3
+    config = read("replication.factor=3\n", {"MESHPORT_KAFKA_REPLICATION_FACTOR": "2"})
+    assert (config.replicas, shown(config)) == (2, {})
+    assert read("").replicas is None
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "three", "1.5", "32768"])
+def test_what_is_no_number_of_replicas_is_refused(read: Read, text: str) -> None:
+    """The refusal names the line, what was written, and what would be right."""
+    with pytest.raises(KafkaConfigError, match=rf"client\.properties:1: replication\.factor is {text}, ") as refused:
+        read(f"replication.factor={text}\n")
+    assert refused.value.hint == "a whole number of brokers, as 3"

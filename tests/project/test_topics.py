@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from meshport.errors import TopicError
+from meshport.kafka.admin import Admin
 from meshport.kafka.admins import ClusterAdmins
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.one_machine import OneMachineAdmin
 from meshport.kafka.topic import Topic
 from meshport.product.topic_settings import NAMES
@@ -97,6 +99,16 @@ def test_a_topic_that_the_cluster_would_refuse_is_refused_in_the_plan(
     assert reason in refused.value.message
     assert declared.admin.topic(declared.topic()) is None
     assert declared.admin.topic(declared.topic("derived")) is None
+
+
+def test_replicas_of_the_connection_are_asked_for_and_refused_where_brokers_are_missing(declared: Declared) -> None:
+    """A mesh that needs three replicas gets no topic with one while brokers are away; what a port declares wins."""
+    kafka = declared.admin.kafka
+    three = Admin(KafkaConfig(kafka.bootstrap_servers, {**kafka.properties, "replication.factor": 3}))
+    assert (three.replicas(None), three.replicas(1), declared.admin.replicas(None)) == (3, 1, 1)
+    with pytest.raises(TopicError, match="replication factor of 3 cannot be reached"):
+        three.ensure_topic(declared.topic(), 2)
+    assert declared.admin.topic(declared.topic()) is None
 
 
 @pytest.mark.parametrize(
