@@ -16,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from itertools import islice
 from operator import methodcaller
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, Self, cast
 
 from meshport.event.reader import UnreadableHeaders
 
@@ -75,6 +75,12 @@ class InputMessage(NamedTuple):
     value: bytes | None
     headers: Headers
     timestamp_ms: int = -1
+
+    @classmethod
+    def of(cls, parts: _EventParts) -> Self:
+        """Return the message of `event_parts`; headers that cannot be read are left out."""
+        key, value, headers, topic, partition, offset, timestamp_ms = parts
+        return cls(topic, partition, offset, key, value, () if headers is None else headers, timestamp_ms)
 
     @property
     def parts(self) -> tuple[bytes | None, bytes | None, Headers, str, int, int, int]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -19,16 +17,22 @@ from meshport.event import Event, reader_for
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.async_mesh import AsyncMesh, for_threads
+from meshport.ports.failed.retries import Retries
+from meshport.ports.failed.retry_topic import RetryTopic
+from meshport.ports.failed.waiting import Retry, WaitingEvents, require_group
 from meshport.ports.generation_cursor import LOOK_S
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
-from meshport.ports.in_flight import InFlight, InFlightOffsets
+from meshport.ports.in_flight import InFlight
 from meshport.ports.key_lanes import KeyLanes
 from meshport.ports.loop_signals import stopped_by_sigterm
-from meshport.ports.read_ahead import ReadAhead, Received, TaskSubscription
+from meshport.ports.open_subscriber import OpenSubscriber
+from meshport.ports.read_ahead import ReadAhead, TaskSubscription
 from meshport.ports.registry_outage import WaitingSchemas
+from meshport.ports.retry_turns import RetryTurns
 from meshport.ports.seen_events import SeenEvents
 from meshport.ports.subscriber import BadEvent, Mesh
+from meshport.ports.turns import Received
 from meshport.schema import Schema
 
 __all__ = ["AsyncSubscriber"]
@@ -60,6 +64,7 @@ class AsyncSubscriber:
             all events.
         on_bad: called in the event loop with each message that cannot be read, and awaited where it returns an awaitable;
             without it the error is raised, and the offset does not advance.
+        on_error: what is done with an event that could not be handled (`run`, `failed`), as for `Subscriber`. Needs a group.
         missing: whether to go on where part of the history is removed.
         kafka: the connections to Kafka; servers that they name win over the binding's.
         look_s: seconds between two requests to the registry for the binding of the address.
@@ -67,6 +72,9 @@ class AsyncSubscriber:
 
     Attributes:
         address: as given.
+
+    Raises:
+        ValueError: `on_error` is given without a group.
     """
 
     def __init__(
@@ -79,11 +87,13 @@ class AsyncSubscriber:
         reader: Schema | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], object] | None = None,
+        on_error: Retry | None = None,
         missing: Missing = Missing.REFUSE,
         kafka: KafkaAccess = PLAINTEXT,
         look_s: float = LOOK_S,
         ahead: int = _AHEAD,
     ) -> None:
+        require_group(on_error, group)
         self.address = Address.parse(address) if isinstance(address, str) else address
         self._registry = registry
         self._group = group
@@ -91,12 +101,14 @@ class AsyncSubscriber:
         self._reader = reader
         self._remember = remember
         self._on_bad = on_bad
+        self._on_error = on_error
         self._missing = missing
         self._kafka = kafka
         self._look_s = look_s
         self._ahead = ahead
-        self._reading: _OpenSubscriber | None = None
+        self._reading: OpenSubscriber | None = None
         self._current: Received | None = None
+        self._error: Exception | None = None
 
     # -- open and closed -------------------------------------------------------------------------------------------
 
@@ -109,15 +121,23 @@ class AsyncSubscriber:
             RegistryUnavailable, BrokerUnavailable: no answer.
         """
         if self._reading is None:
-            reading = _OpenSubscriber(asyncio.get_running_loop())
+            reading = OpenSubscriber(asyncio.get_running_loop())
             await asyncio.to_thread(self._prepare, reading, for_threads(self._registry))
             self._reading, self._current = reading, None
             reading.thread.start()
 
-    def _prepare(self, reading: _OpenSubscriber, mesh: Mesh) -> None:
+    def _prepare(self, reading: OpenSubscriber, mesh: Mesh) -> None:
         binding = mesh.resolve(self.address)
         closing, in_flight = reading.closing, reading.in_flight
         seen = SeenEvents(self._remember) if self._remember else None
+        retries: RetryTurns | None = None
+
+        def lost(partition: int) -> None:
+            if seen is not None:
+                seen.forget(partition)
+            if retries is not None:
+                retries.lost(partition)
+
         reading.subscription = TaskSubscription(
             binding,
             mesh,
@@ -126,18 +146,31 @@ class AsyncSubscriber:
             start=self._start,
             missing=self._missing,
             look_s=self._look_s,
-            on_lost=None if seen is None else seen.forget,
+            on_lost=lost,
             in_flight=in_flight,
             closing=closing,
         )
         if seen is not None:
             seen.on_repeated = reading.subscription.measures.repeated
         schemas = WaitingSchemas(mesh, closing, waiter=f"the subscriber of {binding.address}")
+        if self._on_error is not None and self._group is not None:
+            cluster, group = self._kafka.to(binding), self._group
+            retries = reading.turns = RetryTurns(
+                in_flight,
+                Retries(self._on_error, group, reading.subscription.measures, WaitingEvents()),
+                lambda topic: RetryTopic(cluster, group, binding.address, topic),
+                read=reader_for(binding, schemas, self._reader).read,
+                seen=seen,
+                name=f"retries of {binding.address.key}",
+                in_loop=reading.in_loop,
+                changed=reading.wake,
+            )
         reading.thread = ReadAhead(
             reading.subscription,
             in_flight,
             reader_for(binding, schemas, self._reader).read,
             seen,
+            retries=retries,
             closing=closing,
             limit=self._ahead,
             arrived=reading.arrived,
@@ -159,6 +192,7 @@ class AsyncSubscriber:
             reading.closing.set()
             reading.in_flight.wake()
             await asyncio.wait([reading.end])
+            await asyncio.to_thread(reading.turns.close)
             if not reading.raised:
                 reading.end.result()
 
@@ -181,7 +215,7 @@ class AsyncSubscriber:
         return self._open.subscription.binding
 
     @property
-    def _open(self) -> _OpenSubscriber:
+    def _open(self) -> OpenSubscriber:
         if self._reading is None:
             raise KafkaError(f"the subscriber of {self.address} is not open", hint="`async with` opens it, `open` too")
         return self._reading
@@ -234,10 +268,13 @@ class AsyncSubscriber:
     async def __anext__(self) -> Event:
         reading = self._open
         if self._current is not None:
-            reading.in_flight.done(self._current)
-            self._current = None
+            if self._error is None:
+                await reading.turns.done(self._current)
+            else:
+                await reading.turns.failed(self._current, self._error)
+            self._current = self._error = None
         while (each := await self._next(reading, lambda: False)) is not None:
-            if reading.in_flight.begin(each):
+            if await reading.turns.begin(each):
                 self._current = each
                 return cast(Event, each.item)
         raise StopAsyncIteration
@@ -246,7 +283,22 @@ class AsyncSubscriber:
         """Give the event at which a loop was left once more."""
         if self._current is not None:
             self._open.give_back([self._current])
-            self._current = None
+            self._current = self._error = None
+
+    def failed(self, error: Exception) -> None:
+        """Report that the present event of `async for` could not be handled; without `on_error` the error is raised.
+
+        With it, the event is tried again and quarantined at last, as `Subscriber.failed` says; that is written when the next
+        event is asked for.
+        """
+        if self._on_error is None:
+            raise error
+        self._error = error
+
+    @property
+    def waiting(self) -> int:
+        """How many events of the partitions of this member failed and wait to be given again, with those that wait for them."""
+        return 0 if self._reading is None else self._reading.turns.waiting
 
     # -- many at a time --------------------------------------------------------------------------------------------
 
@@ -255,7 +307,8 @@ class AsyncSubscriber:
 
         An event is handled once `handle` returns, and a partition's offset advances to the first event that is not. Events
         without a key have no order. Where `handle` raises an error, no further event is begun; those that are being handled are
-        waited for, and the error is raised. A further call continues with the events that are not handled.
+        waited for, and the error is raised. A further call continues with the events that are not handled. With `on_error`, an
+        event on which `handle` fails is tried again instead, before later ones of its key (see `failed`).
 
         The trace of an event goes on in `handle`: what is published there belongs to it. Where a server handles SIGTERM, its
         lifespan ends the reading (`meshport.SubscriberTask`).
@@ -265,13 +318,13 @@ class AsyncSubscriber:
             concurrency: how many events are handled at a time at most.
 
         Raises:
-            Exception: what `handle` raised first; or what ended reading.
+            Exception: what `handle` raised first, without `on_error`; or what ended reading.
         """
         self._restore()
         reading = self._open
         lanes = KeyLanes(
             handle,
-            cast(InFlightOffsets[Event], reading.in_flight),
+            reading.turns,
             concurrency=concurrency,
             stopped=lambda: reading.stopped,
             changed=reading.wake,
@@ -286,113 +339,25 @@ class AsyncSubscriber:
 
     # -- how -------------------------------------------------------------------------------------------------------
 
-    async def _next(self, reading: _OpenSubscriber, until: Callable[[], bool]) -> Received | None:
-        """Return the next event once there is one; None where `until` holds or the subscriber is stopped.
-
-        Messages that cannot be read are handled here.
-        """
-        while not (reading.stopped or until()):
-            if not reading.queue:
-                if reading.end.done():
-                    reading.raised = True
-                    reading.end.result()
-                    return None
-                await reading.change()
-            elif isinstance(reading.queue[0].item, BadEvent):
-                await self._refused(reading, reading.queue[0])
-            else:
-                each = reading.queue.popleft()
-                if not each.lost:
-                    return each
+    async def _next(self, reading: OpenSubscriber, until: Callable[[], bool]) -> Received | None:
+        """Return the next event once there is one; see `OpenSubscriber.next`. Messages that cannot be read are handled here."""
+        while (each := await reading.next(until)) is not None:
+            if not isinstance(each.item, BadEvent):
+                return each
+            await self._refused(reading, each, each.item)
         return None
 
-    async def _refused(self, reading: _OpenSubscriber, each: Received) -> None:
-        bad = cast(BadEvent, each.item)
-        if reading.in_flight.begin(each):
-            try:
-                if self._on_bad is None:
-                    raise bad.error
+    async def _refused(self, reading: OpenSubscriber, each: Received, bad: BadEvent) -> None:
+        if not reading.in_flight.begin(each):
+            return
+        try:
+            if self._on_bad is None:
+                await reading.turns.unreadable(each, bad)
+            else:
                 outcome = self._on_bad(bad)
                 if inspect.isawaitable(outcome):
                     await outcome
-            except BaseException:
-                reading.in_flight.give_back(each)
-                raise
-            reading.in_flight.done(each)
-        reading.queue.popleft()
-
-
-class _OpenSubscriber:
-    """What a thread has read for an open subscriber, and its end. Attributes belong to the event loop.
-
-    Attributes:
-        queue: what arrived and is not begun, or was given back.
-        in_flight: what is not handled.
-        end: done once the thread has ended, with the error that ended it.
-        raised: whether reading has raised that error.
-        stopped: whether nothing further is to be begun.
-        closing: set to end the thread.
-        subscription: of the port.
-        thread: the thread, which alone uses the subscription.
-    """
-
-    subscription: TaskSubscription
-    thread: ReadAhead
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.queue: deque[Received] = deque()
-        self.in_flight: InFlightOffsets[Event | BadEvent] = InFlightOffsets()
-        self.end: asyncio.Future[None] = loop.create_future()
-        self.raised = self.stopped = False
-        self.closing = threading.Event()
-        self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
-
-    async def change(self) -> None:
-        """Wait for an arrival, for the end, or for `wake`."""
-        self._waiter = self._loop.create_future()
-        await self._waiter
-
-    def wake(self) -> None:
-        """End the wait for a change."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def give_back(self, received: Iterable[InFlight[Event]] | Iterable[Received]) -> None:
-        """Put what is not handled back before what arrived, in the order in which it was read."""
-        left = [cast(Received, each) for each in received]
-        for each in left:
-            self.in_flight.give_back(each)
-        left.sort(key=lambda each: (each.partition, each.offset))
-        self.queue.extendleft(reversed(left))
-
-    # -- from any thread -------------------------------------------------------------------------------------------
-
-    def stop(self) -> None:
-        """Let nothing further begin."""
-        self.stopped = True
-        self._in_loop(self.wake)
-
-    def arrived(self, received: list[Received]) -> None:
-        """Take in what the thread has read."""
-        self._in_loop(self._take_in, received)
-
-    def ended(self, error: BaseException | None) -> None:
-        """Note the end of the thread."""
-        self._in_loop(self._end_with, error)
-
-    def _take_in(self, received: list[Received]) -> None:
-        self.queue.extend(received)
-        self.wake()
-
-    def _end_with(self, error: BaseException | None) -> None:
-        if error is None:
-            self.end.set_result(None)
-        else:
-            self.end.set_exception(error)
-            self.end.exception()  # marks it as seen: reading raises it, or `close`
-        self.wake()
-
-    def _in_loop(self, call: Callable[..., None], *given: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(call, *given)
+        except BaseException:
+            reading.give_back([each])
+            raise
+        reading.in_flight.done(each)

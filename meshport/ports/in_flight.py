@@ -12,6 +12,9 @@ from collections import deque
 from collections.abc import Collection
 from typing import Generic, TypeVar
 
+from meshport.kafka.received import InputMessage
+from meshport.ports.failed.waiting import WaitingEvent
+
 __all__ = ["InFlight", "InFlightOffsets"]
 
 _Item = TypeVar("_Item")
@@ -27,14 +30,25 @@ class InFlight(Generic[_Item]):
         begun: whether a task handles it or has handled it.
         done: whether it is handled.
         lost: whether another member of the group reads its partition from now on, so that it must not be begun.
+        message: as it was read, where an event that fails is tried again; else None.
+        waiting: of an event that is handled again, what waits; None of one that comes in the topic's order.
     """
 
-    __slots__ = ("begun", "done", "item", "lost", "offset", "partition")
+    __slots__ = ("begun", "done", "item", "lost", "message", "offset", "partition", "waiting")
 
-    def __init__(self, item: _Item, partition: int, offset: int) -> None:
+    def __init__(
+        self,
+        item: _Item,
+        partition: int,
+        offset: int,
+        message: InputMessage | None = None,
+        waiting: WaitingEvent | None = None,
+    ) -> None:
         self.item = item
         self.partition = partition
         self.offset = offset
+        self.message = message
+        self.waiting = waiting
         self.begun = self.done = self.lost = False
 
 
@@ -67,9 +81,11 @@ class InFlightOffsets(Generic[_Item]):
         """How many events are received and not handled."""
         return self._count
 
-    def received(self, item: _Item, partition: int, offset: int) -> InFlight[_Item]:
+    def received(
+        self, item: _Item, partition: int, offset: int, message: InputMessage | None = None
+    ) -> InFlight[_Item]:
         """Note an event; those of a partition come in the order of its log."""
-        found = InFlight(item, partition, offset)
+        found = InFlight(item, partition, offset, message)
         with self._changed:
             known = self._partitions.setdefault(partition, _Partition())
             known.open.append(found)

@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from itertools import chain
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from meshport.event import Event
-from meshport.ports.in_flight import InFlight, InFlightOffsets
+from meshport.ports.in_flight import InFlight
+from meshport.ports.turns import Received, Turns
 
 __all__ = ["KeyLanes"]
 
@@ -26,7 +27,7 @@ class KeyLanes:
 
     Args:
         handle: handles one event.
-        in_flight: notes what is handled.
+        turns: what becomes of an event.
         concurrency: how many lanes have a task at most.
         stopped: whether no further event is to be begun.
         changed: called when a lane is done or `handle` has failed.
@@ -38,14 +39,14 @@ class KeyLanes:
     def __init__(
         self,
         handle: Callable[[Event], Awaitable[object]],
-        in_flight: InFlightOffsets[Event],
+        turns: Turns,
         *,
         concurrency: int,
         stopped: Callable[[], bool],
         changed: Callable[[], None],
     ) -> None:
         self._handle = handle
-        self._in_flight = in_flight
+        self._turns = turns
         self._free = asyncio.Semaphore(concurrency)
         self._stopped = stopped
         self._changed = changed
@@ -81,10 +82,7 @@ class KeyLanes:
         try:
             while lane and not self.failed and not self._stopped():
                 each = lane[0]
-                if self._in_flight.begin(each):
-                    with each.item.traced(f"handle {each.item.source}"):
-                        await self._handle(each.item)
-                    self._in_flight.done(each)
+                await self._turn(each)
                 lane.popleft()
             if not lane:
                 del self._lanes[key]
@@ -94,8 +92,20 @@ class KeyLanes:
             self._free.release()
             self._changed()
 
+    async def _turn(self, each: InFlight[Event]) -> None:
+        turn = cast(Received, each)
+        if not await self._turns.begin(turn):
+            return
+        try:
+            with each.item.traced(f"handle {each.item.source}"):
+                await self._handle(each.item)
+        except Exception as error:  # noqa: BLE001 - what is done with it is the turns' to say
+            await self._turns.failed(turn, error)
+        else:
+            await self._turns.done(turn)
+
     def _note(self, error: BaseException, each: InFlight[Event]) -> None:
-        self._in_flight.give_back(each)
+        self._turns.give_back(cast(Received, each))
         at = f"{each.item.topic}[{each.partition}]@{each.offset}"
         if self.error is None:
             error.add_note(f"while handling the event at {at}")

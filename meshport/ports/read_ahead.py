@@ -15,16 +15,15 @@ from typing import Any, Final
 
 from meshport.errors import RegistryUnavailable
 from meshport.event import UNREADABLE, Event
-from meshport.kafka.received import event_parts
-from meshport.ports.in_flight import InFlight, InFlightOffsets
+from meshport.kafka.received import InputMessage, event_parts
+from meshport.ports.in_flight import InFlightOffsets
+from meshport.ports.retry_turns import RetryTurns
 from meshport.ports.seen_events import SeenEvents
 from meshport.ports.subscriber import BadEvent
 from meshport.ports.subscription import Subscription
+from meshport.ports.turns import Received
 
-__all__ = ["ReadAhead", "Received", "TaskSubscription"]
-
-Received = InFlight[Event | BadEvent]
-"""An event, or a message that cannot be read, and whether it is handled."""
+__all__ = ["ReadAhead", "TaskSubscription"]
 
 # Messages of one poll, and seconds of one wait.
 _BATCH: Final = 500
@@ -78,6 +77,7 @@ class ReadAhead:
         in_flight: its events that are not handled.
         read: decodes a message; see `EventReader.read`.
         seen: leaves repeated events out, if there is one.
+        retries: restores the events that wait, if failed events are tried again.
         limit: how many events are in flight at most.
         arrived: called in this thread with what was received.
         ended: called in this thread at its end, with the error that ended it, if one did.
@@ -91,6 +91,7 @@ class ReadAhead:
         read: Callable[..., Event],
         seen: SeenEvents | None,
         *,
+        retries: RetryTurns | None,
         closing: threading.Event,
         limit: int,
         arrived: Callable[[list[Received]], None],
@@ -101,6 +102,7 @@ class ReadAhead:
         self._in_flight = in_flight
         self._read = read
         self._seen = seen
+        self._retries = retries
         self._closing = closing
         self._limit = limit
         self._arrived = arrived
@@ -153,6 +155,8 @@ class ReadAhead:
             else:
                 subscription.tend()
                 in_flight.wait_for_room(self._limit, _WAIT_S)
+            if self._retries is not None:
+                self._retries.follow(subscription.topic, subscription.assigned)
             if subscription.buffer:
                 self._hand_over()
 
@@ -172,7 +176,8 @@ class ReadAhead:
                     item = BadEvent(message, error)
                     subscription.measures.unreadable()
                 if seen is None or isinstance(item, BadEvent) or seen.first(item):
-                    received.append(in_flight.received(item, partition, offset))
+                    kept = None if self._retries is None else InputMessage.of(parts)
+                    received.append(in_flight.received(item, partition, offset, kept))
                 else:
                     in_flight.passed_over(partition, offset)
                 buffer.popleft()

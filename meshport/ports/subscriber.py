@@ -19,7 +19,7 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
 from meshport.ports.failed.reading import RetryingReader
-from meshport.ports.failed.waiting import Retry, WaitingEvents
+from meshport.ports.failed.waiting import Retry, WaitingEvents, require_group
 from meshport.ports.generation_cursor import LOOK_S
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
@@ -122,8 +122,7 @@ class Subscriber:
         kafka: KafkaAccess = PLAINTEXT,
         look_s: float = LOOK_S,
     ) -> None:
-        if on_error is not None and group is None:
-            raise ValueError("`on_error` needs a group: the events that wait are those of the group")
+        require_group(on_error, group)
         binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self._seen = SeenEvents(remember) if remember else None
         self._on_bad = on_bad

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from meshport.address import reader_quarantine_name, retry_name
 from meshport.cli import app
 from meshport.metrics import ports as metrics
-from meshport.ports.failed import reading
+from meshport.ports.failed import reading, retries
 from meshport.ports.failed.waiting import Retry
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
@@ -98,4 +98,4 @@ def test_every_name_of_the_page_is_right() -> None:
     for name in (retry_name("<group>", "<topic>"), reader_quarantine_name("<group>", "<topic>")):
         assert f"`{name}`" in TEXT
     assert Retry(tries=5, first_s=1, longest_s=300) == Retry()
-    assert f"While {reading._MOST_WAITING} events wait" in TEXT
+    assert f"While {retries._MOST_WAITING} events wait" in TEXT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,20 +11,16 @@ from meshport.errors import MeshError, RegistryUnavailable
 from meshport.event import UNREADABLE, Event
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import InputMessage, ReceivedMessage, event_parts
-from meshport.ports.failed.kept import reason_of
+from meshport.ports.failed.retries import Remove, Retries, Step
 from meshport.ports.failed.retry_topic import RetryTopic
-from meshport.ports.failed.waiting import Retry, WaitingEvent, WaitingEvents
+from meshport.ports.failed.waiting import Retry, WaitingEvents
 from meshport.ports.seen_events import SeenEvents
 from meshport.ports.subscription import Subscription
 
 __all__ = ["RetryingReader"]
 
-_log: Final = logging.getLogger(__name__)
-
 _BATCH: Final = 2000
 _WAIT_S: Final = 0.5
-# While so many wait, no further event of the topic is handled: where all fail, it is most likely not for their sake.
-_MOST_WAITING: Final = 1000
 
 
 class RetryingReader:
@@ -60,7 +55,7 @@ class RetryingReader:
         stopped: threading.Event,
     ) -> None:
         self._subscription = subscription
-        self._retry = retry
+        self._retries = Retries(retry, group, subscription.measures, waiting)
         self._kafka = kafka
         self._group = group
         self._read = read
@@ -100,7 +95,7 @@ class RetryingReader:
     def _receive(self) -> RetryTopic:
         """Receive messages, unless too many events wait, and restore the waiting events of partitions that were assigned."""
         subscription = self._subscription
-        if len(self.waiting) >= _MOST_WAITING:
+        if self._retries.full:
             subscription.tend()
             subscription.stay()
             time.sleep(self._pause_s())
@@ -120,66 +115,60 @@ class RetryingReader:
     def _new_events(self, topic: RetryTopic) -> Iterator[Event]:
         subscription = self._subscription
         buffer = subscription.buffer
-        while buffer and len(self.waiting) < _MOST_WAITING and not self._stopped.is_set():
+        while buffer and not self._retries.full and not self._stopped.is_set():
             received = buffer[0]
             if received.partition() not in self.waiting.partitions:
                 return  # it was assigned a moment ago, and what waits of it has to be restored first
-            key, value, headers, name, partition, offset, timestamp_ms = event_parts(subscription.topic, received)
-            message = InputMessage(
-                name, partition, offset, key, value, () if headers is None else headers, timestamp_ms
-            )
+            message = InputMessage.of(event_parts(subscription.topic, received))
             if not self._has_to_wait(topic, message):
                 event = self._read_new(topic, message, received)
                 if event is not None:
                     self._errors.clear()
                     yield event
                     for error in self._errors:
-                        self._keep(topic, WaitingEvent(message, partition, 0, 0.0), error)
+                        self._carry_out(topic, self._retries.failed(message, error))
             buffer.popleft()
-            subscription.next_offsets[partition] = offset + 1
-            if self._due() is not None or time.monotonic() >= subscription.commit_due:
+            subscription.next_offsets[message.partition] = message.offset + 1
+            if self._retries.due() is not None or time.monotonic() >= subscription.commit_due:
                 return
 
     def _waiting_events(self, topic: RetryTopic) -> Iterator[Event]:
-        subscription = self._subscription
-        while not self._stopped.is_set() and (waiting := self._due()) is not None:
+        subscription, retries = self._subscription, self._retries
+        while not self._stopped.is_set() and (waiting := retries.due()) is not None:
             try:
                 event = self._read(*waiting.message.parts)
             except UNREADABLE as error:
-                self._quarantine(topic, waiting, error)
+                self._carry_out(topic, retries.unreadable(waiting, error))
             else:
                 self._errors.clear()
                 if self._seen is None or self._seen.first(event):
-                    if waiting.tries:
-                        subscription.measures.retried()
+                    retries.again(waiting)
                     yield event
                 if self._errors:
-                    self._keep(topic, waiting, self._errors[0])
+                    self._carry_out(topic, retries.failed(waiting, self._errors[0]))
                 else:
-                    topic.remove(waiting.message)
-                    self.waiting.remove(waiting)
+                    self._carry_out(topic, Remove(waiting))
             if time.monotonic() >= subscription.commit_due:
                 subscription.tend()
 
     # -- one event ---------------------------------------------------------------------------------------------------
 
-    def _due(self) -> WaitingEvent | None:
-        first = self.waiting.first()
-        return first if first is not None and first.due <= time.time() else None
+    def _carry_out(self, topic: RetryTopic, step: Step) -> None:
+        topic.write(step)
+        self._retries.note(step)
 
     def _pause_s(self) -> float:
-        first = self.waiting.first()
-        return _WAIT_S if first is None else min(_WAIT_S, max(0.0, first.due - time.time()))
+        pause_s = self._retries.pause_s()
+        return _WAIT_S if pause_s is None else min(_WAIT_S, pause_s)
 
     def _has_to_wait(self, topic: RetryTopic, message: InputMessage) -> bool:
         """Return whether an event is not handled now: it waits already, as a restart found, or an earlier one of its key does."""
-        if self.waiting.has(message[:3]):
+        if self._retries.waits(message):
             return True
-        if not self.waiting.holds_back(message.partition, message.key):
+        step = self._retries.held_back(message)
+        if step is None:
             return False
-        event = WaitingEvent(message, message.partition, 0, 0.0)
-        topic.store(event, None)
-        self.waiting.add(event)
+        self._carry_out(topic, step)
         return True
 
     def _read_new(self, topic: RetryTopic, message: InputMessage, received: ReceivedMessage) -> Event | None:
@@ -188,52 +177,8 @@ class RetryingReader:
             event = self._read(*message.parts)
         except UNREADABLE as error:
             if self._on_bad is None:
-                self._quarantine(topic, WaitingEvent(message, message.partition, 0, 0.0), error)
+                self._carry_out(topic, self._retries.unreadable(message, error))
             else:
                 self._on_bad(received, error)
             return None
         return event if self._seen is None or self._seen.first(event) else None
-
-    def _keep(self, topic: RetryTopic, event: WaitingEvent, error: Exception) -> None:
-        """Keep an event whose handling failed, or quarantine it after its last try."""
-        message, tries = event.message, event.tries + 1
-        if tries >= self._retry.tries:
-            event.tries = tries
-            self._quarantine(topic, event, error)
-            return
-        pause_s = self._retry.pause_s(tries)
-        due = time.time() + pause_s
-        topic.store(WaitingEvent(message, event.partition, tries, due), error)
-        if self.waiting.has(event.position):
-            self.waiting.put_off(event, due)
-        else:
-            self.waiting.add(WaitingEvent(message, event.partition, tries, due))
-        _log.warning(
-            "%s [%d] offset %d: try %d of %d by group %s failed, the next is in %g s: %s",
-            message.topic,
-            message.partition,
-            message.offset,
-            tries,
-            self._retry.tries,
-            self._group,
-            pause_s,
-            reason_of(error),
-        )
-
-    def _quarantine(self, topic: RetryTopic, event: WaitingEvent, error: Exception) -> None:
-        message = event.message
-        topic.put_aside(message, error, event.tries)
-        self._subscription.measures.quarantined()
-        if self.waiting.has(event.position):
-            topic.remove(message)
-            self.waiting.remove(event)
-        _log.error(
-            "%s [%d] offset %d is quarantined in %s after %d tries by group %s: %s",
-            message.topic,
-            message.partition,
-            message.offset,
-            topic.quarantine,
-            event.tries,
-            self._group,
-            reason_of(error),
-        )

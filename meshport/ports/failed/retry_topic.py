@@ -24,6 +24,7 @@ from meshport.kafka.received import InputMessage, ReceivedMessage, headers_of
 from meshport.ports.failed.headers import DUE, TRIES, packed_header, quarantine_headers, split_failure, timestamp_ms
 from meshport.ports.failed.kept import kept, origin_of, reason_of
 from meshport.ports.failed.packing import LARGEST, pack, unpacked
+from meshport.ports.failed.retries import Keep, Remove, Step
 from meshport.ports.failed.waiting import WaitingEvent
 from meshport.ports.scan import TopicRange, history_reader, read_range
 
@@ -106,16 +107,25 @@ class RetryTopic:
         ]
         return sorted(waiting, key=lambda each: (each.message.topic == self._topic, each.position))
 
-    def store(self, event: WaitingEvent, error: Exception | None) -> None:
-        """Store an event that waits.
-
-        Args:
-            event: with the number of its tries.
-            error: of its last try; None of an event that waits for an earlier one.
+    def write(self, step: Step) -> None:
+        """Write what becomes of an event.
 
         Raises:
             PublishError, DeliveryUnknown: it is not stored for certain.
         """
+        if isinstance(step, Keep):
+            self._store(step.event, step.error)
+        elif isinstance(step, Remove):
+            self._remove(step.event.message)
+        else:
+            why = [*_why(step.error), (TRIES, str(step.event.tries).encode())]
+            message = step.event.message
+            # With its original bytes and the reason, before its row is removed.
+            self._deliver(kept(self.quarantine, message, why)._replace(partition=message.partition))
+            if step.waits:
+                self._remove(message)
+
+    def _store(self, event: WaitingEvent, error: Exception | None) -> None:
         message = event.message
         why = [] if error is None else _why(error)
         state = [(TRIES, str(event.tries).encode()), (DUE, str(int(event.due * 1000)).encode())]
@@ -123,22 +133,8 @@ class RetryTopic:
         headers = [*why, *origin_of(message), *state, packed_header()]
         self._deliver(Message(self.name, _position(message), value, headers, None, message.partition))
 
-    def remove(self, message: InputMessage) -> None:
-        """Remove the row of an event that waits no longer.
-
-        Raises:
-            PublishError, DeliveryUnknown: its removal is not stored for certain.
-        """
+    def _remove(self, message: InputMessage) -> None:
         self._deliver(Message(self.name, _position(message), None, (), None, message.partition))
-
-    def put_aside(self, message: InputMessage, error: Exception, tries: int) -> None:
-        """Store an event in the quarantine topic, with its original bytes and the reason.
-
-        Raises:
-            PublishError, DeliveryUnknown: it is not stored for certain.
-        """
-        why = [*_why(error), (TRIES, str(tries).encode())]
-        self._deliver(kept(self.quarantine, message, why)._replace(partition=message.partition))
 
     def _deliver(self, message: Message) -> None:
         if self._producer.fatal is not None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from meshport.kafka.received import InputMessage
 
-__all__ = ["Retry", "WaitingEvent", "WaitingEvents"]
+__all__ = ["Retry", "WaitingEvent", "WaitingEvents", "require_group"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,16 @@ class Retry:
     def pause_s(self, tries: int) -> float:
         """Return the seconds after which an event is handled again that has failed so often."""
         return float(min(self.longest_s, self.first_s * 2.0 ** min(tries - 1, 60)))
+
+
+def require_group(on_error: Retry | None, group: str | None) -> None:
+    """Refuse retries without a group.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if on_error is not None and group is None:
+        raise ValueError("`on_error` needs a group: the events that wait are those of the group")
 
 
 @dataclass(eq=False, slots=True)
@@ -125,14 +135,35 @@ class WaitingEvents:
             heapq.heappop(self._order)
         return None
 
+    def take(self) -> WaitingEvent | None:
+        """Return the event that `first` returns, and leave it out until it is put off, removed or given back."""
+        event = self.first()
+        if event is not None:
+            heapq.heappop(self._order)
+        return event
+
+    def give_back(self, event: WaitingEvent) -> None:
+        """Note that an event that was taken is not handled."""
+        if self.is_first(event):
+            self._expect(self._lanes[event.lane][0])
+
+    def is_first(self, event: WaitingEvent) -> bool:
+        """Return whether an event waits, and none of its key before it."""
+        lane = self._lanes.get(event.lane)
+        return lane is not None and lane[0].position == event.position
+
     def put_off(self, event: WaitingEvent, due: float) -> None:
         """Note that the first event of its key has failed again."""
-        event.tries += 1
-        event.due = due
-        self._expect(event)
+        if self.is_first(event):
+            first = self._lanes[event.lane][0]
+            first.tries += 1
+            first.due = due
+            self._expect(first)
 
     def remove(self, event: WaitingEvent) -> None:
-        """Remove the first event of its key; the next one of the key may be tried from now on."""
+        """Remove the first event of its key, if it is that; the next one of the key may be tried from now on."""
+        if not self.is_first(event):
+            return
         lane = self._lanes[event.lane]
         lane.popleft()
         self._positions.discard(event.position)
