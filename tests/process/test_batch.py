@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -227,12 +227,28 @@ def test_a_member_that_the_group_gives_nothing_joins_without_its_name(
 ) -> None:
     """The group may give a named member the nothing that it had last; without its name it is assigned all partitions."""
     monkeypatch.setattr(batch, "_UNASSIGNED_S", 0)
-    monkeypatch.setattr(
-        batch, "_TURN_S", 0.001
-    )  # the first turn ends before the answer of the group, however fast that is
     caplog.set_level(logging.INFO, "meshport")
     topics.publish(world(500))
+    all_topics = [stage.topic for stage in topics.plan.stages]
+    taken = threading.Event()
+
+    def take(partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        taken.set()
+        return dict.fromkeys(partitions, 0)
+
+    # The group waits for this member, which reads no more, before it assigns a partition to another.
+    holder = Member(topics.plan.kafka, topics.plan.group)
+    holder.join(all_topics, on_assign=take, on_revoke=lambda _: None)
+    wait_for(lambda: holder.read(1, 0.1) or taken.is_set())
+
+    def leave() -> None:
+        wait_for(lambda: "it joins the group without its name" in caplog.text, pause_s=0.01)
+        holder.close()
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
     batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
+    leaving.join()
     assert caplog.text.count("it joins the group without its name") == 1
     check_once(topics)
 
