@@ -156,6 +156,11 @@ def reader_quarantine_name(group: str, topic: str) -> str:
     return quarantine_name(f"{readers_prefix(group)}{topic}")
 
 
+def reader_redrive_name(group: str, topic: str) -> str:
+    """Return the topic of the positions of the events of `topic` that were redriven for a group of readers."""
+    return redrive_name(f"{readers_prefix(group)}{topic}")
+
+
 def changelog_name(topic: str) -> str:
     """Return the changelog of the state that the processor of `topic` keeps of its input."""
     return f"{topic}.changelog"

@@ -205,15 +205,14 @@ def quarantine(
     count, kafka = 0, open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
-    own = late or group is not None
-    last = {} if own else read_redriven(binding, kafka)
+    last = {} if late else read_redriven(binding, kafka, group=group)
     redriven = 0
     for event in read_late(binding, kafka) if late else read_quarantine(binding, kafka, group=group):
         count += 1
-        again = not own and is_redriven(event, last)
+        again = not late and is_redriven(event, last)
         redriven += again
         if json:
-            emit(event.as_dict() | ({} if own else {"redriven": again}))
+            emit(event.as_dict() | ({} if late else {"redriven": again}))
         else:
             mark = " (redriven)" if again else ""
             emit_text(f"{event.topic} [{event.partition}] offset {event.offset}: {event.reason}{mark}")

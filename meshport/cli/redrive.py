@@ -1,4 +1,4 @@
-"""`meshport redrive`: quarantined events back to their processor."""
+"""`meshport redrive`: quarantined events back to their processor, or to their group of readers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def redrive(
     offset: Annotated[list[int] | None, typer.Option(help="Only events at this offset.")] = None,
     error: Annotated[Several, typer.Option(metavar="CLASS", help="Only events with this error: NoRow.")] = None,
     id: Annotated[Several, typer.Option(help="Only the event with this CloudEvents id.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", metavar="GROUP", help="Redrive the events that this group of readers could not handle."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which events would be redriven, and end.")] = False,
     registry: RegistryOption = None,
     kafka_config: KafkaConfigOption = None,
@@ -35,15 +41,24 @@ def redrive(
     meanwhile: totals equal those of a recount, a function of state sees them later. An event whose window has closed
     since goes to the late topic. A row that an event joins has to be valid at the event's time.
 
-    Example: meshport redrive shop/revenue-by-customer --error NoRow
+    With --group the events that a group of readers quarantined wait in its retry topic again, with all of their tries; a
+    running member handles them within some seconds, after later events of their keys that passed meanwhile.
+
+    Examples:
+        meshport redrive shop/revenue-by-customer --error NoRow
+        meshport redrive shop/orders --group billing
     """
     from meshport.process.runtime import redrive as redriving  # noqa: PLC0415 - slow to import
 
     wanted, kafka = _wanted(topic, partition, offset, error, id), open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
-    bring_back = redriving.pending if dry_run else redriving.redrive
-    chosen = bring_back(binding, wanted, kafka=kafka)
+    if dry_run:
+        chosen = redriving.pending(binding, wanted, kafka=kafka, group=group)
+    elif group is not None:
+        chosen = redriving.redrive_for_group(binding, group, wanted, kafka=kafka)
+    else:
+        chosen = redriving.redrive(binding, wanted, kafka=kafka)
     for event in chosen:
         if json:
             emit(event.as_dict())

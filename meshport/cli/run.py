@@ -97,7 +97,9 @@ def run(
     if member is not None and not any(_has_members(each) for each in derived):
         source = context.get_parameter_source("member")
         if source is None or source.name != "ENVIRONMENT":
-            raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
+            raise typer.BadParameter(
+                "only a processor with `engine: batch` has members with names", param_hint="--member"
+            )
         member = None
     elsewhere = kafka is None or leads_elsewhere(kafka, registry)
     access = open_clusters(kafka_config, registry=registry) if elsewhere else given_kafka(kafka_config, kafka)

@@ -96,6 +96,8 @@ class RetryTurns(Turns):
             events = self._worker.submit(self._restore, new).result()
             self._restored |= new
             self._in_loop(self._take_in, new, events)
+        if found := self._worker.submit(self._find_redriven).result():
+            self._in_loop(self._take_up, found)
 
     def lost(self, partition: int) -> None:
         """Forget a partition that another member reads."""
@@ -116,6 +118,9 @@ class RetryTurns(Turns):
                     self._seen.first(self._read(*each.message.parts))
         return events
 
+    def _find_redriven(self) -> list[WaitingEvent]:
+        return self._topics[0].redriven(self._restored)
+
     def _write(self, step: Step) -> None:
         self._topics[0].write(step)
 
@@ -133,6 +138,10 @@ class RetryTurns(Turns):
 
     def _take_in(self, partitions: Collection[int], events: Collection[WaitingEvent]) -> None:
         self._retries.waiting.restore(partitions, events)
+        self._changed()
+
+    def _take_up(self, events: Collection[WaitingEvent]) -> None:
+        self._retries.redriven(events)
         self._changed()
 
     @property

@@ -59,7 +59,7 @@ ALL: Final = {
     "lag": [ORDERS],
     "rebuild": [ORDERS],
     "generations": [ORDERS],
-    "redrive": [ORDERS],
+    "redrive": [ORDERS, "--group", "billing"],
     "outbox create": [],
     "relay": [],
     "relay status": [],

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner
 
-from meshport.address import reader_quarantine_name, retry_name
+from meshport.address import reader_quarantine_name, reader_redrive_name, retry_name
 from meshport.cli import app
 from meshport.metrics import ports as metrics
 from meshport.ports.failed import reading, retries
@@ -25,17 +25,17 @@ from tests.mesh_session import Mesh
 
 TEXT = (Path(__file__).parents[2] / "docs" / "subscribing.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-(COMMAND,) = re.findall(r"^```sh\nmeshport (.*?)\n```", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^```sh\nmeshport (.*?)\n```", TEXT, re.MULTILINE | re.DOTALL)
 FLIGHT = (
     '{"type":"record","name":"Departure","fields":[{"name":"origin","type":"string"},{"name":"delay","type":"int"}]}'
 )
 
 
 @pytest.mark.kafka
-def test_the_programs_and_the_command_run(
+def test_the_programs_and_the_commands_run(
     mesh: Mesh, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The handler of the page fails once on one event and always on another; the command shows the one that is quarantined."""
+    """The handler of the page fails once on one event and always on another; the commands show the one that is quarantined, and redrive it."""
     address = f"operations/departures-{uuid4().hex[:8]}"
     product = Product.model_validate(
         {
@@ -80,12 +80,16 @@ def test_the_programs_and_the_command_run(
     assert stored == [0, 1, 2, 4, 5]
     assert failed == [1, 3, 3]
     assert "no database" in caplog.text
-    command = COMMAND.replace("operations/departures", address).split()
-    shown = CliRunner().invoke(app, [*command, "--registry", mesh.url])
+    shown, redriven = (
+        CliRunner().invoke(app, [*each.replace("operations/departures", address).split(), "--registry", mesh.url])
+        for each in COMMANDS
+    )
     assert shown.exit_code == 0, shown.output
     assert "ConnectionError: no database" in shown.output
     assert binding.topic in shown.output
     assert "1 events quarantined" in shown.output
+    assert redriven.exit_code == 0, redriven.output
+    assert "1 events redriven" in redriven.output
 
 
 def test_every_name_of_the_page_is_right() -> None:
@@ -95,7 +99,7 @@ def test_every_name_of_the_page_is_right() -> None:
     assert [each for each in named if not hasattr(Subscriber, each)] == []
     for each in (metrics.RETRIED, metrics.QUARANTINED):
         assert f"{each._name}_total" in TEXT
-    for name in (retry_name("<group>", "<topic>"), reader_quarantine_name("<group>", "<topic>")):
+    for name in (each("<group>", "<topic>") for each in (retry_name, reader_quarantine_name, reader_redrive_name)):
         assert f"`{name}`" in TEXT
     assert Retry(tries=5, first_s=1, longest_s=300) == Retry()
     assert f"While {retries._MOST_WAITING} events wait" in TEXT

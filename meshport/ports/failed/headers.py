@@ -4,7 +4,8 @@ A quarantined, late or redriven message has the original's own headers, then the
 
     mesh_reason, mesh_error         in words; the class of the error (not of late events)
     mesh_watermark                  of a late event: the watermark that it missed, ISO 8601
-    mesh_redriven                   the next offset of the redrive topic at that time, where it is not 0
+    mesh_redriven                   the next offset of the redrive topic at that time, where it is not 0; of an event that a
+                                    group of readers failed on: how often it was redriven
     mesh_record                     where one record of the event failed after re-keying: that record, as JSON
     mesh_window                     where no event failed but the output of a window that closed: its name
     mesh_tries, mesh_due            of an event that a group of readers failed on: how often; when it is tried again, Unix ms
@@ -66,7 +67,7 @@ class FailureHeaders(NamedTuple):
         partition: of the original.
         offset: of the original.
         stored_at: Kafka timestamp of the original, ISO 8601.
-        redriven: the next offset of the redrive topic when the event failed.
+        redriven: the next offset of the redrive topic when the event failed; of a group's event, how often it was redriven.
         record: the record of the event that failed, as JSON.
         window: the name of the window whose output failed.
         original: where the bytes of an original are that are not in the message, in words.
@@ -183,6 +184,11 @@ def packed_header() -> tuple[str, bytes]:
 def is_packed(headers: Headers) -> bool:
     """Return whether the value of a message is a packed message."""
     return bool(headers) and headers[-1] == (_PACKED, _FORM)
+
+
+def redriven_header(redriven: int) -> tuple[str, bytes]:
+    """Return the header that says how often an event of a group of readers was redriven."""
+    return _REDRIVEN, str(redriven).encode()
 
 
 def record_header(record: bytes) -> tuple[str, bytes]:

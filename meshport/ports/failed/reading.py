@@ -110,6 +110,7 @@ class RetryingReader:
             self._topic = RetryTopic(self._kafka, self._group, subscription.binding.address, self._of)
         if assigned := subscription.assigned - self.waiting.partitions:
             self.waiting.restore(assigned, self._topic.restored(assigned))
+        self._retries.redriven(self._topic.redriven(self.waiting.partitions))
         return self._topic
 
     def _new_events(self, topic: RetryTopic) -> Iterator[Event]:

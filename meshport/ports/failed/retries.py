@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -118,6 +118,12 @@ class Retries:
         if event.tries:
             self._measures.retried()
 
+    def redriven(self, events: Iterable[WaitingEvent]) -> None:
+        """Take up events that were redriven; one that waits already is left as it is."""
+        for event in events:
+            if event.partition in self.waiting.partitions and not self.waiting.has(event.position):
+                self.waiting.add(event)
+
     # -- what becomes of an event ------------------------------------------------------------------------------------
 
     def waits(self, message: InputMessage) -> bool:
@@ -137,7 +143,7 @@ class Retries:
         if tries >= self._retry.tries:
             return self._quarantine(event, error, tries)
         due = self._clock() + self._retry.pause_s(tries)
-        return Keep(WaitingEvent(event.message, event.partition, tries, due), error)
+        return Keep(WaitingEvent(event.message, event.partition, tries, due, event.redriven), error)
 
     def unreadable(self, event: WaitingEvent | InputMessage, error: Exception) -> Quarantine:
         """Return the step for a message that cannot be read: a further try would not read it either."""
@@ -145,7 +151,7 @@ class Retries:
         return self._quarantine(event, error, event.tries)
 
     def _quarantine(self, event: WaitingEvent, error: Exception, tries: int) -> Quarantine:
-        tried = WaitingEvent(event.message, event.partition, tries, event.due)
+        tried = WaitingEvent(event.message, event.partition, tries, event.due, event.redriven)
         return Quarantine(tried, error, self.waiting.has(event.position))
 
     # -- what was written --------------------------------------------------------------------------------------------

@@ -61,12 +61,14 @@ class WaitingEvent:
         partition: the partition whose reader handles it: that of the message, unless the port's present generation has fewer.
         tries: how often its handling failed; 0 of an event that waits for an earlier one.
         due: the Unix time from which it is handled again, in seconds.
+        redriven: how often it was redriven, after it had been quarantined.
     """
 
     message: InputMessage
     partition: int
     tries: int
     due: float
+    redriven: int = 0
 
     @property
     def position(self) -> Position:

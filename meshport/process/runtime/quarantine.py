@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshport.address import late_name, quarantine_name, reader_quarantine_name, redrive_name, topic_name
+from meshport.address import (
+    late_name,
+    quarantine_name,
+    reader_quarantine_name,
+    reader_redrive_name,
+    redrive_name,
+    topic_name,
+)
 from meshport.binding import Binding
 from meshport.errors import TopicError
 from meshport.event.attributes import ID
@@ -37,7 +44,8 @@ class QuarantinedEvent:
         key: of the original.
         value: of the original, byte for byte.
         headers: of the original.
-        redriven_before: the offset up to which the redrive topic had been read when the event failed.
+        redriven_before: the offset up to which the redrive topic had been read when the event failed; of an event that a group
+            of readers failed on, how often it had been redriven.
         record: the one re-keyed record that failed, as lossless JSON, where the other records of the event were processed.
         window: the name of a window that could not be written when it closed. Then key and value are not those of an event.
         original: where key, value and headers are, in words, of an event that is too large for the topic; None of others.
@@ -137,10 +145,25 @@ def read_late(binding: Binding, kafka: KafkaAccess = PLAINTEXT) -> Iterator[Quar
     return (quarantined_event(*parts) for _, parts in _read(binding, late_name(binding.topic), kafka))
 
 
-def read_redriven(binding: Binding, kafka: KafkaAccess = PLAINTEXT) -> dict[Origin, int]:
-    """Return every event that was redriven by now, with its last offset in the redrive topic."""
-    found = _read(binding, redrive_name(binding.topic), kafka)
-    return {quarantined_event(*parts).origin: offset for offset, parts in found}
+def read_redriven(binding: Binding, kafka: KafkaAccess = PLAINTEXT, *, group: str | None = None) -> dict[Origin, int]:
+    """Return every event that was redriven by now, with a number for `is_redriven`.
+
+    It is the last offset of the event in the processor's redrive topic; of a group of readers' event, how often it was redriven,
+    less one.
+
+    Args:
+        binding: of the port.
+        kafka: the connections to Kafka.
+        group: for this group of readers instead of the processor.
+    """
+    if group is None:
+        found = _read(binding, redrive_name(binding.topic), kafka)
+        return {quarantined_event(*parts).origin: offset for offset, parts in found}
+    last: dict[Origin, int] = {}
+    for _, parts in _read(binding, reader_redrive_name(group, topic_name(binding.address)), kafka):
+        event = quarantined_event(*parts)
+        last[event.origin] = max(last.get(event.origin, 0), event.redriven_before - 1)
+    return last
 
 
 def is_redriven(event: QuarantinedEvent, last: Mapping[Origin, int]) -> bool:

@@ -11,6 +11,9 @@ replaced: a row of a compacted input is redriven only if no later row of its key
 The redrive topic holds the position of each redriven event, so it shows which those are. An event that fails again is
 quarantined again, with the offset up to which the redrive topic was read by then. So is an event of a processor that starts
 again from an empty state.
+
+Events that a group of readers quarantined are redriven into the retry topic of the group, where its members find them. A group
+handles an event at least once, and so does a redrive: one that is killed may redrive some events a second time.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Final
 
-from meshport.address import redrive_name
+from meshport.address import reader_redrive_name, redrive_name, retry_name, topic_name
 from meshport.binding import Binding
 from meshport.errors import ProcessError, TopicError
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
-from meshport.kafka.producer import Message
+from meshport.kafka.producer import Message, Producer
 from meshport.kafka.transaction import Transactions
 from meshport.ports.failed.headers import original_headers, timestamp_ms
+from meshport.ports.failed.packing import LARGEST
+from meshport.ports.failed.retry_topic import redriven_note, redriven_row
 from meshport.ports.scan import history_reader
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS
 from meshport.process.runtime.quarantine import Origin, QuarantinedEvent, is_redriven, read_quarantine, read_redriven
@@ -61,10 +66,7 @@ def redrive_message(topic: str, event: QuarantinedEvent) -> Message:
         topic: the redrive topic.
         event: of the quarantine topic.
     """
-    position = (event.topic, event.partition, event.offset)
-    stored_ms = timestamp_ms(event.stored_at)
-    original = InputMessage(*position, event.key, event.value, event.headers, stored_ms)
-    return redriven(topic, original, event.record, original_headers(event.original, event.size, event.sha256))
+    return redriven(topic, _original(event), event.record, original_headers(event.original, event.size, event.sha256))
 
 
 def pending(
@@ -72,16 +74,20 @@ def pending(
     wanted: Callable[[QuarantinedEvent], bool] = lambda _: True,
     *,
     kafka: KafkaAccess = PLAINTEXT,
+    group: str | None = None,
 ) -> list[QuarantinedEvent]:
-    """Return the events that `redrive` would redrive now.
+    """Return the events that `redrive`, or `redrive_for_group`, would redrive now.
 
     Args:
-        binding: of the port that the processor builds.
+        binding: of the port that the processor builds, or that the group reads.
         wanted: selects events.
         kafka: the connections to Kafka; servers that they name win over the binding's.
+        group: of readers.
     """
-    last = read_redriven(binding, kafka)
-    return list(filter(wanted, to_redrive(read_quarantine(binding, kafka), last)))
+    last = read_redriven(binding, kafka, group=group)
+    found = to_redrive(read_quarantine(binding, kafka, group=group), last)
+    # The bytes of an event that was too large for the quarantine are in the port's topic alone: a processor reads them there.
+    return [each for each in found if wanted(each) and (group is None or each.original is None)]
 
 
 def redrive(
@@ -106,7 +112,7 @@ def redrive(
     """
     topic = redrive_name(binding.topic)
     cluster = kafka.to(binding)
-    _refuse_missing(binding, topic, cluster)
+    _refuse_missing(binding, topic, cluster, hint="its processor makes it when it starts: run it first")
     # `start` aborts what an earlier call left open and fences that call off, so that `pending` reads all there is.
     transactions = Transactions(cluster, f"meshport.redrive.{binding.topic}", settings=PRODUCER_SETTINGS)
     transactions.start()
@@ -121,11 +127,55 @@ def redrive(
     return chosen
 
 
-def _refuse_missing(binding: Binding, topic: str, kafka: KafkaConfig) -> None:
+def redrive_for_group(
+    binding: Binding,
+    group: str,
+    wanted: Callable[[QuarantinedEvent], bool] = lambda _: True,
+    *,
+    kafka: KafkaAccess = PLAINTEXT,
+) -> list[QuarantinedEvent]:
+    """Redrive events that a group of readers quarantined: its members handle them again, with all of their tries.
+
+    A running member finds them within some seconds, another one when it starts.
+
+    Args:
+        binding: of the port that the group reads.
+        group: the consumer group.
+        wanted: selects events.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
+
+    Returns:
+        The events that were redriven, in order.
+
+    Raises:
+        ProcessError: the group has no quarantine: no member has read the port with `on_error`.
+        KafkaError: not all events were stored; call it again.
+    """
+    port = topic_name(binding.address)
+    topic, notes, cluster = retry_name(group, port), reader_redrive_name(group, port), kafka.to(binding)
+    for each in (topic, notes):
+        _refuse_missing(
+            binding, each, cluster, hint=f"a subscriber of group {group} makes it, with `on_error`: run it first"
+        )
+    chosen = pending(binding, wanted, kafka=cluster, group=group)
+    with Producer(cluster, settings={"message.max.bytes": LARGEST}) as producer:
+        producer.require_login(topic)
+        for first in range(0, len(chosen), _TRANSACTION):
+            some = [(_original(each), each.redriven_before + 1) for each in chosen[first : first + _TRANSACTION]]
+            # Killed between the two, a redrive repeats the rows: an event that waits already is left as it is.
+            producer.deliver([redriven_row(topic, *each) for each in some])
+            producer.deliver([redriven_note(notes, *each) for each in some])
+    return chosen
+
+
+def _original(event: QuarantinedEvent) -> InputMessage:
+    position = (event.topic, event.partition, event.offset)
+    return InputMessage(*position, event.key, event.value, event.headers, timestamp_ms(event.stored_at))
+
+
+def _refuse_missing(binding: Binding, topic: str, kafka: KafkaConfig, *, hint: str) -> None:
     with closing(history_reader(kafka)) as consumer:
         try:
             consumer.bounds(topic)
         except TopicError as error:
-            raise ProcessError(
-                f"{binding.address} has no topic {topic}", hint="its processor makes it when it starts: run it first"
-            ) from error
+            raise ProcessError(f"{binding.address} has no topic {topic}", hint=hint) from error
