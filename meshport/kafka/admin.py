@@ -156,7 +156,8 @@ class Admin:
             name: of the topic.
             partitions: how many it has.
             config: its settings.
-            replicas: how many replicas it has; by default as many as `replicas` returns. Of three or more, two have to store an event (`min.insync.replicas`) unless `config` gives another number.
+            replicas: how many replicas it has; by default as many as the method `replicas` returns. Of three or more, two have to
+                store an event (`min.insync.replicas`) unless `config` gives another number.
 
         Returns:
             Whether it was created by this call.

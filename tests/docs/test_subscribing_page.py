@@ -35,7 +35,7 @@ FLIGHT = (
 def test_the_programs_and_the_commands_run(
     mesh: Mesh, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The handler of the page fails once on one event and always on another; the commands show the one that is quarantined, and redrive it."""
+    """The page's handler fails once on one event and always on another, which the commands show and redrive."""
     address = f"operations/departures-{uuid4().hex[:8]}"
     product = Product.model_validate(
         {
