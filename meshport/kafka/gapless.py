@@ -83,6 +83,7 @@ class GaplessProducer:
         self._kafka = kafka
         self._on_replaced = on_replaced
         self._producer: Producer | None = None
+        self._admitted = False
         self._waiting = 0
 
     def attempt(self, messages: Sequence[Message], *, pause: Callable[[], bool] = lambda: True) -> Attempt:
@@ -96,12 +97,17 @@ class GaplessProducer:
                 without an outcome are dropped.
 
         Raises:
+            BrokerUnavailable: the login or the certificate is refused, and was never let in. One that is refused later is logged,
+                and tried again without end: what checks logins may be away.
             KafkaError: the client refuses its configuration.
         """
         attempt = Attempt()
         if self._producer is None:
             self._producer = Producer(self._kafka, settings=_SETTINGS)
         try:
+            if messages and not self._admitted:
+                self._producer.require_login(messages[0].topic)
+                self._admitted = True
             self._queue(self._producer, messages, attempt)
             while self._waiting and self._producer.fatal is None:
                 self._producer.push(_SLICE_S)

@@ -81,6 +81,7 @@ class Producer:
         self._kafka = kafka
         self._fatal: KafkaError | None = None
         self._refused = RefusedConnections()
+        self._admitted = False
         self._doubted_at = -math.inf
         properties = {**kafka.properties, **(settings or {})}
         self._doubt_s = _longest_delivery_s(properties) + _DOUBT_S
@@ -116,7 +117,8 @@ class Producer:
     def require_login(self, topic: str) -> None:
         """Wait until a broker lets this producer in, if it has a login or TLS; where no broker answers, return at once.
 
-        Without it, a refused login is logged, and tried again until the events that are queued time out.
+        Without it, a refused login is logged, and tried again until the events that are queued time out. `deliver` calls it; who
+        sends by `produce` does so before the first message. A later call does nothing.
 
         Args:
             topic: one to which it writes.
@@ -124,7 +126,9 @@ class Producer:
         Raises:
             BrokerUnavailable: the login or the certificate is refused; the message has the broker's word.
         """
-        self._refused.require_login(self._client, self._kafka, topic)
+        if not self._admitted:
+            self._refused.require_login(self._client, self._kafka, topic)
+            self._admitted = True
 
     def watch(self, topic: str) -> None:
         """Note a topic to which messages go through `produce`: what it takes is asked for when a connection was lost."""
@@ -188,10 +192,12 @@ class Producer:
         Raises:
             PublishError: the broker refused one; the others may be stored.
             DeliveryUnknown: one was not acknowledged within `timeout_s` seconds, or its outcome is unknown.
+            BrokerUnavailable: the login or the certificate is refused, and nothing was sent before.
             KafkaError: the producer has failed for good.
         """
         batch = _Batch(self.undelivered)
         for message in messages:
+            self.require_login(message.topic)
             self._limits.watch(message.topic)
             self._send(message, batch.slot())
         deadline = time.monotonic() + timeout_s

@@ -182,6 +182,7 @@ class Transactions:
 
     def __init__(self, kafka: KafkaConfig, name: str, *, settings: Mapping[str, Any] | None = None) -> None:
         self._name = name
+        self._kafka = kafka
         self._fatal: KafkaError | None = None
         self._refused = RefusedConnections()
         self._open = False
@@ -212,8 +213,10 @@ class Transactions:
         """Take the transactional id: an open transaction of an earlier producer is aborted, and that producer is fenced.
 
         Raises:
+            BrokerUnavailable: the login or the certificate is refused.
             KafkaError: the coordinator refused or did not answer.
         """
+        self._refused.require_login(self._client, self._kafka, None)
         self._call("start transactions", self._client.init_transactions, _START_S)
 
     def begin(self) -> None:

@@ -62,21 +62,22 @@ class RefusedConnections:
             self._logged_at = time.monotonic()
             _log.warning("a broker refuses the connection, which is tried again: %s", error.str())
 
-    def require_login(self, client: Any, kafka: KafkaConfig, topic: str) -> None:
+    def require_login(self, client: Any, kafka: KafkaConfig, topic: str | None) -> None:
         """Wait until a broker lets a new producer in; where none answers, return: it tries again by itself.
 
         Args:
             client: of the producer, whose reports this has.
             kafka: its connection; without TLS and login, nothing is waited for.
-            topic: one to which it writes.
+            topic: one to which it writes; None where that is not known yet.
 
         Raises:
             BrokerUnavailable: the login or the certificate is refused; the message has the broker's word.
         """
         until = time.monotonic() + _LOOK_S
+        named = {} if topic is None else {"topic": topic}
         while _PROTOCOL in kafka.properties:
             try:
-                client.list_topics(topic, timeout=_SLICE_S)
+                client.list_topics(**named, timeout=_SLICE_S)
             except KafkaException:
                 client.poll(0)  # it serves the reports
             else:

@@ -82,6 +82,7 @@ class Relay:
 
         Raises:
             OutboxUnavailable: the database does not answer at the start, or has no outbox.
+            BrokerUnavailable: a cluster refuses the relay's login or certificate.
             KafkaError: the client refuses its configuration.
         """
         if stop is not None:

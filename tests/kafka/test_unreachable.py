@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,9 @@ from meshport.errors import BrokerUnavailable
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
+from meshport.kafka.gapless import GaplessProducer
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.transaction import Transactions
 from meshport.local.cluster import Cluster
 from tests.waiting import PATIENCE_S
 
@@ -100,6 +102,36 @@ def test_a_refused_login_ends_a_wait(secured: Cluster, properties: Mapping[str, 
         consumer.partitions("any", timeout_s=100 * PATIENCE_S)
     with Producer(secured.config) as admitted:
         admitted.require_login("any")
+
+
+def deliver(kafka: KafkaConfig) -> None:
+    """Send by a producer that waits for each message."""
+    with Producer(kafka) as producer:
+        producer.deliver([Message("any", None, b"value")])
+
+
+def attempt(kafka: KafkaConfig) -> None:
+    """Send as a relay does."""
+    with GaplessProducer(kafka) as producer:
+        producer.attempt([Message("any", None, b"value")])
+
+
+def begin(kafka: KafkaConfig) -> None:
+    """Begin as a processor does."""
+    transactions = Transactions(kafka, "refused")
+    try:
+        transactions.start()
+    finally:
+        transactions.drop()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("send", [deliver, attempt, begin])
+def test_nothing_is_sent_by_a_refused_login(secured: Cluster, send: Callable[[KafkaConfig], None]) -> None:
+    """Every door by which messages leave ends with the broker's word, where it would wait for minutes, or without end."""
+    with pytest.raises(BrokerUnavailable, match="SASL authentication error: Authentication failed") as caught:
+        send(changed(secured.config, WRONG_PASSWORD))
+    assert CANARY not in str(caught.value)
 
 
 def test_a_producer_waits_for_no_broker_that_is_down(secured: Cluster) -> None:

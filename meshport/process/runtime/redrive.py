@@ -159,7 +159,6 @@ def redrive_for_group(
         )
     chosen = pending(binding, wanted, kafka=cluster, group=group)
     with Producer(cluster, settings={"message.max.bytes": LARGEST}) as producer:
-        producer.require_login(topic)
         for first in range(0, len(chosen), _TRANSACTION):
             some = [(_original(each), each.redriven_before + 1) for each in chosen[first : first + _TRANSACTION]]
             # Killed between the two, a redrive repeats the rows: an event that waits already is left as it is.
