@@ -38,6 +38,7 @@ VERBS: Final = {
     "apply": _Verb("applying:apply", "Register this project's products and create their topics; nothing is deleted."),
     "up": _Verb("up:up", "Run Kafka, the registry and this project's processors and sources, until interrupted."),
     "demo": _Verb("demo:demo", "Run this project with its own sources, show live figures, and recount every derived product."),
+    "recount": _Verb("recount:recount", "Compare derived products with a separate computation over the source events."),
     "run": _Verb("run:run", "Run the processor of a derived product, or the sources of others, until interrupted."),
     "publish": _Verb("publish:publish", "Publish the records of a file; columns are mapped to the schema's fields by name."),
     "outbox": _Verb("outbox:outbox_app", "The outbox of a service's database."),

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from meshport.address import Address
 from meshport.cli.metrics import MetricsOption
-from meshport.cli.output import FINDINGS, INTERRUPTED, emit, people, progress, say
+from meshport.cli.output import FINDINGS, INTERRUPTED, people, progress, say
+from meshport.cli.recount import LOOK_EVERY_S, drain, show_report
 from meshport.cli.run import SeedOption
 from meshport.cli.session import JsonOption, KafkaConfigOption, KafkaOption, given_kafka
 from meshport.cli.signals import interrupt_on_signal, stop_on_signal
@@ -28,7 +29,7 @@ from meshport.local.mesh import LocalMesh
 from meshport.local.supervisor import Supervisor
 from meshport.product.duration import parse_duration
 from meshport.project.project import Project
-from meshport.project.recount import RecountReport, recount
+from meshport.project.recount import recount
 from meshport.project.sources import ProductSource, SourceProgress, load_sources, run_sources
 
 _Show = Callable[[Sequence[ProductLag], SourceProgress | None], None]
@@ -36,10 +37,7 @@ _Show = Callable[[Sequence[ProductLag], SourceProgress | None], None]
 # A demo covers three days of world time, or as much as a machine with two cores can process in its duration.
 _WORLD: Final = timedelta(days=3)
 _FASTEST: Final = 6000.0
-_LOOK_EVERY_S: Final = 1.0
 _LINE_EVERY_S: Final = 10.0
-# A stalled processor ends itself after a minute and is restarted; a stall that outlasts that is not recovered from.
-_STALLED_S: Final = 90.0
 # Processors that need longer than this to reach the end of their inputs cannot keep up.
 _DRAIN_S: Final = 300.0
 _START_S: Final = 60.0
@@ -98,9 +96,15 @@ def demo(
             say(f"{len(sources)} sources tell of their world for {duration}, {speed:,.0f} times as fast as it went")
             with _SourceThread(sources, mesh, speed) as sources_thread:
                 ends_at = time.monotonic() + seconds
-                while time.monotonic() < ends_at and sources_thread.running and not stopped.wait(_LOOK_EVERY_S):
+                while time.monotonic() < ends_at and sources_thread.running and not stopped.wait(LOOK_EVERY_S):
                     show(watch.lags(), sources_thread.progress)
-            _drain(watch, show, sources_thread, mesh.processors, stopped)
+            drain(
+                watch,
+                stopped,
+                wait_s=_DRAIN_S,
+                on_look=lambda lags: show(lags, sources_thread.progress),
+                last_words=lambda lags: _logs(mesh.processors, lags),
+            )
         if stopped.is_set():
             say("interrupted; nothing was recounted")
             raise typer.Exit(INTERRUPTED)
@@ -112,7 +116,7 @@ def demo(
                 on_progress=lambda _, done, total: moved(done, total),
                 kafka=mesh.cluster.config,
             )
-    _report(report, json)
+    show_report(report, as_json=json)
     if not report.agrees:
         raise typer.Exit(FINDINGS)
 
@@ -169,7 +173,7 @@ def _await_processors(watch: LagMonitor, processors: Supervisor, stopped: thread
         try:
             watch.lags()
         except TopicError as error:
-            if stopped.wait(_LOOK_EVERY_S):
+            if stopped.wait(LOOK_EVERY_S):
                 return
             if time.monotonic() > ends_at:
                 raise ProcessError(
@@ -177,31 +181,6 @@ def _await_processors(watch: LagMonitor, processors: Supervisor, stopped: thread
                 ) from error
         else:
             return
-
-
-def _drain(
-    watch: LagMonitor, show: _Show, sources_thread: _SourceThread, processors: Supervisor, stopped: threading.Event
-) -> None:
-    """Wait until no event is waiting and no event was stored since the previous look.
-
-    Raises:
-        ProcessError: the processors stall, or do not reach the end of their inputs in time.
-    """
-    moved = began = time.monotonic()
-    before: list[ProductLag] = []
-    while not stopped.wait(_LOOK_EVERY_S):
-        now = watch.lags()
-        show(now, sources_thread.progress)
-        lags = {each.address.key: each.waiting for each in now if each.waiting}
-        if now != before:
-            before, moved = now, time.monotonic()
-        elif not lags:
-            return
-        stalled, lasted = time.monotonic() - moved, time.monotonic() - began
-        if stalled > _STALLED_S or lasted > _DRAIN_S:
-            what = f"no event was processed for {stalled:.0f} s" if stalled > _STALLED_S else f"after {lasted:.0f} s"
-            waiting = ", ".join(f"{count} of {key}" for key, count in lags.items())
-            raise ProcessError(f"{what}, and events still wait: {waiting}{_logs(processors, lags)}")
 
 
 def _logs(processors: Supervisor, names: Iterable[str] | None = None) -> str:
@@ -262,23 +241,3 @@ def _table(
             f"{each.quarantined:,}",
         )
     return drawn
-
-
-def _report(report: RecountReport, as_json: bool) -> None:
-    for verdict in report.verdicts:
-        if as_json:
-            facts = {
-                "agrees": verdict.agrees,
-                "expected": verdict.expected,
-                "found": verdict.found,
-                "wrong": verdict.wrong,
-            }
-            emit({"address": str(verdict.address), **facts})
-        word = "equals the recount" if verdict.agrees else f"DIFFERS from the recount in {verdict.wrong}"
-        say(f"{verdict.address.key}: {verdict.found:,} records, {word}")
-        for difference in verdict.differing:
-            say(f"  {difference}")
-    for address in report.without:
-        say(f"{address.key}: brings no recount.py")
-    agreeing = sum(verdict.agrees for verdict in report.verdicts)
-    say(f"{agreeing} of {len(report.verdicts)} derived products equal the recount of {report.events:,} source events")

@@ -1,8 +1,9 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, readers, outbox, defects and repeated. Without one it runs all of them, which takes
-an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found something, a kill was not made,
-a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and the others run all the same.
+The parts are kills, outages, faults, storm, readers, outbox, defects, repeated and compose. Without one it runs all of them,
+which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found something, a kill
+was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and the others run
+all the same.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
-from tests.campaigns import faults, kills, outages, outbox, readers, repetition, sabotage, storm
+from tests.campaigns import compose, faults, kills, outages, outbox, readers, repetition, sabotage, storm
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
 from tests.campaigns.points import Engine
 
-PARTS: Final = ("kills", "outages", "faults", "storm", "readers", "outbox", "defects", "repeated")
+PARTS: Final = ("kills", "outages", "faults", "storm", "readers", "outbox", "defects", "repeated", "compose")
 Job = Callable[[], list[Outcome]]
 Asked = TypeVar("Asked")
 
@@ -70,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--relays", type=int, default=100, help="kills of relays, on each database (%(default)s)")
     parser.add_argument("--rows", type=int, default=50_000, help="of an outbox, on each database (%(default)s)")
+    parser.add_argument(
+        "--container", action="append", choices=compose.KILLED, help="of the compose file; by default each in turn"
+    )
     parser.add_argument("--lanes", type=int, help="processors beside each other")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (%(default)s)")
     return parser
@@ -111,6 +115,9 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
             yield "readers", partial(_alone, readers.run, readers.Readers(asked.moves, seed))
         case "defects":
             yield "defects", lambda: [sabotage.run(engines, seed)]
+        case "compose":
+            composed = compose.ComposeCampaign(asked.container or compose.KILLED)
+            yield "compose", partial(_alone, compose.run, composed)
         case _:
             yield "repeated", repetition.run
 

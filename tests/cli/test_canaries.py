@@ -51,6 +51,7 @@ ALL: Final = {
     "apply": [],
     "up": [],
     "demo": ["--for", "1s"],
+    "recount": [],
     "run": [ORDERS],
     "publish": [ORDERS, "--from", "orders.jsonl"],
     "tail": [ORDERS, "--from-beginning", "--until-end"],

@@ -99,6 +99,7 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
         "doctor": [],
         "rebuild": [address],
+        "recount": [address],
         "run": [address],
         "drop": [address],
         "gate check": ["--history"],

@@ -3,9 +3,11 @@
     uvicorn --factory --app-dir producers/artists/onboardings service:application
 
 A signing is stored and its event added in one transaction, so that no event is published of terms that were not stored, and no
-terms are stored whose event is lost. The relay runs in a thread of the service. By the environment:
+terms are stored whose event is lost. By the environment:
 
     ARTISTS_DATABASE     the URL of its database; by default artists.db here
+    ARTISTS_RELAY        `here`: the relay runs in a thread of the service, as by default; `elsewhere`: `meshport relay` does it
+    ARTISTS_METRICS      `[HOST:]PORT` for /metrics, /health and /ready; by default they are not served
     MESHPORT_REGISTRY    the URL of the registry
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -27,7 +29,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from meshport import Registry, kafka_clusters
 from meshport.errors import CodecError, PublishError
 from meshport.kafka.clusters import KafkaAccess
+from meshport.metrics.readiness import Readiness
+from meshport.metrics.server import served
 from meshport.outbox import Outbox, Relay, create_table
+from meshport.outbox.databases import look_at
 from meshport.ports.resolver import Resolver
 
 ADDRESS: Final = "mesh://artists/onboardings"
@@ -55,6 +60,13 @@ class Artist(_Base):
     signing_id: Mapped[str]
 
 
+class Stored(_Base):
+    """The id of a signing that was stored. A caller that got no answer sends it again, also after later ones of its artist."""
+
+    __tablename__ = "stored"
+    signing_id: Mapped[str] = mapped_column(primary_key=True)
+
+
 class Signing(BaseModel):
     """What is signed: by a new artist, or new terms."""
 
@@ -68,6 +80,13 @@ class Signing(BaseModel):
     signed_at: AwareDatetime
 
 
+class Emission(BaseModel):
+    """How many events of signings are not published yet, and how many of them cannot be."""
+
+    waiting: int
+    blocked: int
+
+
 class Signed(BaseModel):
     """What became of a signing."""
 
@@ -78,9 +97,10 @@ class Signed(BaseModel):
 
 def sign(session: Session, signing: Signing) -> dict[str, Any] | None:
     """Store a signing, and return the record of its event; None if it was stored before."""
-    artist = session.get(Artist, signing.artist_id, with_for_update=True)
-    if artist is not None and artist.signing_id == signing.signing_id:
+    if session.get(Stored, signing.signing_id) is not None:
         return None
+    session.add(Stored(signing_id=signing.signing_id))
+    artist = session.get(Artist, signing.artist_id, with_for_update=True)
     if artist is None:
         change = "ONBOARDED"
         artist = Artist(artist_id=signing.artist_id)
@@ -99,7 +119,7 @@ def sign(session: Session, signing: Signing) -> dict[str, Any] | None:
 
 def open_database(url: str) -> Engine:
     """Return the database, with its tables."""
-    engine = create_engine(url)
+    engine = create_engine(url, pool_pre_ping=True)  # a connection that the database has closed is opened again
     if engine.dialect.name == "sqlite":
         _begin_to_write(engine)
     with engine.begin() as connection:
@@ -131,19 +151,27 @@ def application(
         database: its URL; by default that of the environment, and so are the others.
         resolver: a registry.
         kafka: the connections to Kafka.
+
+    Raises:
+        ValueError: ARTISTS_RELAY is neither `here` nor `elsewhere`.
     """
     at = database or os.environ.get("ARTISTS_DATABASE", "sqlite:///artists.db")
     mesh = resolver or Registry(os.environ.get("MESHPORT_REGISTRY", "http://127.0.0.1:8081"))
+    relayed = os.environ.get("ARTISTS_RELAY", "here")
+    if relayed not in {"here", "elsewhere"}:
+        raise ValueError(f"ARTISTS_RELAY is {relayed!r}: `here` or `elsewhere`")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.engine, app.state.outbox = open_database(at), Outbox(ADDRESS, mesh)
-        try:
-            with Relay(at, mesh, kafka=kafka or kafka_clusters()) as relay:
-                app.state.relay = relay
-                yield
-        finally:
-            app.state.engine.dispose()
+        with ExitStack() as stack:
+            app.state.engine = open_database(at)
+            stack.callback(app.state.engine.dispose)
+            app.state.outbox = Outbox(ADDRESS, mesh)
+            parts = [Readiness("artist relations")]
+            if relayed == "here":
+                parts.append(stack.enter_context(Relay(at, mesh, kafka=kafka or kafka_clusters())).readiness)
+            stack.enter_context(served(os.environ.get("ARTISTS_METRICS"), *parts))
+            yield
 
     app = FastAPI(title="Artist relations", lifespan=lifespan)
 
@@ -166,6 +194,12 @@ def application(
             if artist is None:
                 raise HTTPException(404, f"no artist {artist_id}")
             return Signing.model_validate(artist, from_attributes=True)
+
+    @app.get("/emission")
+    def get_emission() -> Emission:
+        """Return what the relay has not published yet."""
+        state = look_at(at, 1).state
+        return Emission(waiting=state.waiting, blocked=state.blocked)
 
     @app.exception_handler(CodecError)
     @app.exception_handler(PublishError)

@@ -1,7 +1,12 @@
-"""Sends the signings of the reference world to the service of artist relations, which emits them."""
+"""Sends the signings of the reference world to the service of artist relations, which emits them.
+
+The service is the one that the variable ARTISTS_SERVICE names, which has its own database. Without it, one runs here for as long
+as the source does.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -13,13 +18,11 @@ from typing import Any, Final
 
 import httpx2
 import uvicorn
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from meshport.address import Address
 from meshport.errors import DeliveryUnknown, ProjectError, PublishError
 from meshport.kafka.clusters import KafkaAccess
-from meshport.outbox.databases import look_at
 from meshport.ports.resolver import Resolver
 from meshport.product.loading import load_callable, load_module
 from meshport.project.sources import SourceEvent, SourceWriter
@@ -46,44 +49,40 @@ class Signings:
 
     @contextmanager
     def opened(self, address: Address, resolver: Resolver, *, kafka: KafkaAccess) -> Iterator[SourceWriter]:
-        """Run the service on a database of its own, and yield what calls it."""
+        """Yield what calls the service; it runs on a database of its own where none is named."""
         service = load_module(_HERE / "service.py")
+        if named := os.environ.get("ARTISTS_SERVICE"):
+            with _calling(named) as client:
+                writer = _Caller(service, address, client)
+                yield writer
+                writer.flush()
+            return
         with TemporaryDirectory(prefix="meshport-artists-") as folder:
             database = f"sqlite:///{folder}/artists.db"
-            with (
-                _served(service.application(database, resolver, kafka)) as url,
-                httpx2.Client(base_url=url, trust_env=False) as client,
-            ):
-                engine = service.open_database(database)
+            with _served(service.application(database, resolver, kafka)) as url, _calling(url) as client:
+                writer = _Beside(service, address, client, database)
                 try:
-                    writer = _Caller(service, engine, database, address, client)
                     yield writer
                     writer.flush()
                 finally:
-                    engine.dispose()
+                    writer.close()
 
 
 class _Caller:
-    """Calls the service for each signing."""
+    """Calls the service for each signing; the service remembers those that an earlier run has sent."""
 
-    def __init__(self, service: Any, engine: Engine, database: str, address: Address, client: httpx2.Client) -> None:
-        self._service, self._engine, self._database = service, engine, database
-        self._address, self._client = address, client
+    def __init__(self, service: Any, address: Address, client: httpx2.Client) -> None:
+        self._service, self._address, self._client = service, address, client
         self._flushed = True
 
     def skip(self, event: SourceEvent) -> None:
-        """Store a signing that was emitted before, so that the next one of its artist is known as a change."""
-        with Session(self._engine) as session, session.begin():
-            self._service.sign(session, self._signing(event))
+        """The service has it."""
 
     def publish(self, event: SourceEvent) -> None:
         """Sign; the answer comes after the signing and its event are stored in the service's database."""
         self._flushed = False
         body = self._signing(event).model_dump(mode="json")
-        try:
-            answer = self._client.post("/signings", json=body, timeout=_REQUEST_S)
-        except httpx2.HTTPError as error:
-            raise ProjectError(f"the service of {self._address} does not answer: {error}") from error
+        answer = self._ask("POST", "/signings", json=body)
         if answer.status_code not in {200, 201}:
             found = f"the service of {self._address} answers {answer.status_code} to {event.id}: {answer.text}"
             raise PublishError(found, address=str(self._address), ids=(event.id,))
@@ -93,7 +92,7 @@ class _Caller:
         if self._flushed:
             return
         until = time.monotonic() + _FLUSH_S
-        while (state := look_at(self._database, 1).state).waiting:
+        while (state := self._emission()).waiting:
             if state.blocked:
                 raise PublishError(f"{state.blocked} signings cannot be published", address=str(self._address))
             if time.monotonic() > until:
@@ -101,8 +100,41 @@ class _Caller:
             time.sleep(_LOOK_EVERY_S)
         self._flushed = True
 
+    def _emission(self) -> Any:
+        answer = self._ask("GET", "/emission")
+        if not answer.is_success:
+            raise ProjectError(f"the service of {self._address} answers {answer.status_code}: {answer.text}")
+        return self._service.Emission.model_validate_json(answer.content)
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        try:
+            return self._client.request(method, path, timeout=_REQUEST_S, **more)
+        except httpx2.HTTPError as error:
+            raise ProjectError(f"the service of {self._address} does not answer: {error}") from error
+
     def _signing(self, event: SourceEvent) -> Any:
         return self._service.Signing.model_validate({**(event.record or {}), "signing_id": event.id})
+
+
+class _Beside(_Caller):
+    """Calls a service that runs here on a new database."""
+
+    def __init__(self, service: Any, address: Address, client: httpx2.Client, database: str) -> None:
+        super().__init__(service, address, client)
+        self._engine = service.open_database(database)
+
+    def skip(self, event: SourceEvent) -> None:
+        """Store a signing that was emitted before, so that the next one of its artist is known as a change."""
+        with Session(self._engine) as session, session.begin():
+            self._service.sign(session, self._signing(event))
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._engine.dispose()
+
+
+def _calling(url: str) -> httpx2.Client:
+    return httpx2.Client(base_url=url, trust_env=False)
 
 
 @contextmanager
