@@ -86,8 +86,6 @@ def run(asked: ComposeCampaign) -> Outcome:
 def _up() -> Iterator[Composed]:
     """Make the images, and run all services until they are healthy."""
     command = compose_command()
-    if command is None:
-        raise EngineError("there is no docker-compose on the path: install Debian's docker-compose")
     compose = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine())

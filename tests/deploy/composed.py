@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import platformdirs
 import yaml
 
 from tests.deploy.engine import DockerEngine, EngineError
@@ -23,16 +25,35 @@ COMPOSE: Final = Path(__file__).parents[2] / "deploy" / "compose.yml"
 """The compose file."""
 
 _HEALTHY: Final = "healthy"
+_PROGRAM: Final = Path(__file__).parent / "compose_program"
+_MODULE: Final = "github.com/docker/compose/v2"
 
 
-def compose_command() -> list[str] | None:
-    """Return the command line that begins with Compose, of any version; None where there is none."""
+def compose_command() -> list[str]:
+    """Return the command line that begins with Compose: the one that is installed, else one that is built once and kept.
+
+    It is built of the Go modules that `compose_program/go.sum` has the hashes of, which takes minutes.
+
+    Raises:
+        EngineError: there is none, and it cannot be built.
+    """
     if found := shutil.which("docker-compose"):
         return [found]
-    docker = shutil.which("docker")
+    docker, go = shutil.which("docker"), shutil.which("go")
     if docker and not subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         return [docker, "compose"]
-    return None
+    if go is None:
+        raise EngineError("there is no Compose: install docker-compose, or Go to build it")
+    version = re.findall(rf"{re.escape(_MODULE)} (v[\d.]+)", (_PROGRAM / "go.mod").read_text(encoding="utf-8"))[0]
+    kept = platformdirs.user_cache_path("meshport") / "compose" / f"docker-compose-{version}"
+    if not kept.exists():
+        made = kept.with_suffix(".part")
+        build = [go, "build", "-buildvcs=false", f"-ldflags=-X {_MODULE}/internal.Version={version}", "-o", str(made)]
+        done = subprocess.run([*build, f"{_MODULE}/cmd"], cwd=_PROGRAM, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise EngineError(f"Compose cannot be built:\n{done.stderr}")
+        made.rename(kept)
+    return [str(kept)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +100,7 @@ class Composed:
 
     def container(self, service: str) -> str:
         """Return the id of a service's container, which it keeps when it is started again."""
-        return self.compose("ps", "--quiet", service).strip()
+        return self.compose("ps", "--all", "--quiet", service).split()[0]
 
     def kill(self, service: str) -> float:
         """End the first process of a service by SIGKILL, from outside of the engine: it has crashed. Return when.
@@ -145,7 +166,7 @@ class _Events:
 
     def __enter__(self) -> Iterator[str]:
         assert self._process.stdout is not None
-        return (str(json.loads(line)["status"]) for line in self._process.stdout if line.startswith("{"))
+        return (json.loads(line)["status"] for line in self._process.stdout if line.startswith("{"))
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()

