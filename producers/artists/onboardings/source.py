@@ -69,14 +69,15 @@ class Signings:
 
 
 class _Caller:
-    """Calls the service for each signing; the service remembers those that an earlier run has sent."""
+    """Calls the service for each signing; the service knows those that it has stored."""
 
     def __init__(self, service: Any, address: Address, client: httpx2.Client) -> None:
         self._service, self._address, self._client = service, address, client
         self._flushed = True
 
     def skip(self, event: SourceEvent) -> None:
-        """The service has it."""
+        """Sign it again: of events that the relay published twice, the count of those that are stored has one too many."""
+        self.publish(event)
 
     def publish(self, event: SourceEvent) -> None:
         """Sign; the answer comes after the signing and its event are stored in the service's database."""
