@@ -7,6 +7,7 @@ runs or is stuck, quarantined events, an outbox whose rows wait, a registry that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,12 @@ __all__ = ["Alert", "MeshRules", "longest_wait_s", "mesh_rules", "processor_sele
 _DELAYS: Final = frozenset({"timeliness", "freshness", "latency"})
 _INTERVALS: Final = frozenset({"frequency", "intervalofchange"})
 _SHARES: Final = frozenset({"percent", "%"})
+# "events/s", "events per minute", "1/h"
+_RATE: Final = re.compile(r"(?:1|events?|records?|messages?)?\s*(?:/|per\b)\s*(?P<time>[a-z]+)")
+# An availability is promised of a month. Whether a processor was ready is looked at so often, and a promise whose outages are
+# shorter than two looks cannot be judged.
+_MONTH_S: Final = 30 * 86_400
+_LOOKS_S: Final = (300, 60)
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,10 @@ def _promise(product: Product, port: OutputPort, level: ServiceLevel) -> Alert |
             one,
         )
     share = (level.unit or "").strip().lower() in _SHARES
+    if of == "availability" and share and derived:
+        return _availability(product, level, one)
+    if of == "throughput" and derived:
+        return _throughput(product, level, one)
     if of in {"completeness", "errorrate"} and share and derived:
         # Of completeness the rest may be missing; late events are in no result, quarantined ones not yet.
         allowed = level.value / 100 if of == "errorrate" else 1 - level.value / 100
@@ -202,6 +213,56 @@ def _promise(product: Product, port: OutputPort, level: ServiceLevel) -> Alert |
             one,
         )
     return None
+
+
+def _availability(product: Product, level: ServiceLevel, port: str | None) -> Alert | None:
+    """Return the alert of a processor that was not ready, or not there, for longer than a month of the promise allows.
+
+    Only what came after the first look counts, so that a processor of yesterday has not broken the promise of a month.
+    """
+    allowed_s = (1 - level.value / 100) * _MONTH_S
+    look_s = next((each for each in _LOOKS_S if allowed_s >= 2 * each), None)
+    if look_s is None:
+        return None
+    name, promise = product.address.key, _plain(f"{level.property} {promise_text(level)}")
+    # As `meshport run` names it, and as `up` names it among its processes.
+    ready = f'max(meshport_ready{{part=~"(run )?{name}"}})'
+    looks = f"[30d:{look_s}s]"
+    missed = f"time() - min_over_time(timestamp({ready}){looks}) - {look_s} * sum_over_time({ready}{looks})"
+    return Alert(
+        "MeshportPromisedAvailabilityMissed",
+        f"{missed} > {_number(allowed_s)}",
+        "0m",
+        "page",
+        f"{name} promises {promise}, and its processor was not ready for longer in 30 days",
+        f"`meshport doctor` says what is wrong, /ready of the process why it is not ready; `meshport run {name}`",
+        product,
+        level,
+        port,
+    )
+
+
+def _throughput(product: Product, level: ServiceLevel, port: str | None) -> Alert | None:
+    """Return the alert of a processor that is behind and processes fewer events than promised; few events break nothing."""
+    unit = _RATE.fullmatch((level.unit or "").strip().lower())
+    length_ms = TIME_MS.get(unit["time"]) if unit else None
+    if length_ms is None:
+        return None
+    name, selector = product.address.key, processor_selector(product)
+    promise = _plain(f"{level.property} {promise_text(level)}")
+    rate = f"sum by (processor) (rate(meshport_processor_read_events_total{selector}[5m]))"
+    behind = f"min_over_time(max by (processor) (meshport_processor_lag_seconds{selector})[5m:1m]) > 60"
+    return Alert(
+        "MeshportPromisedThroughputMissed",
+        f"({rate} < {_number(level.value * 1000 / length_ms)}) and on (processor) ({behind})",
+        "5m",
+        "page",
+        f"{name} promises {promise}, and processes fewer though events wait",
+        f"`meshport lag {name}` shows which partitions; more members share them: `meshport run {name} --member NAME`",
+        product,
+        level,
+        port,
+    )
 
 
 def _added(by: str, counter: str) -> str:

@@ -99,12 +99,12 @@ def test_the_promises() -> None:
     """Each promise of the page's table becomes an alert, and a promise that it does not have is named."""
     (table,) = re.findall(r"^\| promise \| alert \|\n\|---\|---\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
     promises = [
-        (name, "percent" if "percent" in row else "h")
+        (name, "percent" if "percent" in row else "events/s" if "events/s" in row else "h")
         for row in table.splitlines()
         for name in re.findall(r"`(\w+)`", row.split("|")[1])
     ]
-    assert len(promises) == 7
-    for name, unit in [*promises, ("throughput", "s")]:
+    assert len(promises) == 9
+    for name, unit in [*promises, ("retention", "y")]:
         product = Product.model_validate(
             {
                 "address": "mesh://shop/revenue",
@@ -120,4 +120,4 @@ def test_the_promises() -> None:
         )
         rules = mesh_rules([product])
         alerts = [each for each in rules.alerts["meshport shop/revenue"] if each.promise is not None]
-        assert (len(alerts), len(rules.unmeasured)) == ((0, 1) if name == "throughput" else (1, 0)), name
+        assert (len(alerts), len(rules.unmeasured)) == ((0, 1) if name == "retention" else (1, 0)), name

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from meshport.metrics import outbox, ports, process, registry
+from meshport.metrics.server import READY
 from meshport.observe.dashboards import mesh_dashboard, product_dashboard
 from meshport.observe.rules import MeshRules, mesh_rules
 from meshport.product import Product
@@ -36,6 +37,10 @@ PROMISES: dict[str, Any] = {
         {"property": "completeness", "value": 99.5, "unit": "percent"},
         {"property": "frequency", "value": 1, "unit": "h"},
         {"property": "availability", "value": 99.9, "unit": "percent"},
+        {"property": "throughput", "value": 600, "unit": "events per minute"},
+        {"property": "throughput", "value": 5, "unit": "users", "port": "events"},
+        {"property": "availability", "value": 99.999, "unit": "percent", "port": "events"},
+        {"property": "retention", "value": 1, "unit": "y"},
     ],
 }
 
@@ -45,7 +50,7 @@ ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 
 def metric_names() -> set[str]:
     """The names of the series that the library's metrics have."""
-    found = set()
+    found = {READY}
     for module in (outbox, ports, process, registry):
         for each in vars(module).values():
             if isinstance(each, MetricWrapperBase):
@@ -86,6 +91,7 @@ def test_a_promise_is_an_alert(revenue: Product) -> None:
     of = '{processor=~"mesh://shop/revenue/.+"}'
     read, late = f"meshport_processor_read_events_total{of}", f"meshport_processor_late_events_total{of}"
     quarantined = f"meshport_processor_quarantined_events_total{of}"
+    ready = 'max(meshport_ready{part=~"(run )?shop/revenue"})'
     assert expressions(rules, "meshport shop/revenue") == {
         "MeshportProcessorDown": [f"absent({read})"],
         "MeshportPromisedDelayExceeded": [
@@ -99,10 +105,20 @@ def test_a_promise_is_an_alert(revenue: Product) -> None:
         "MeshportPromisedIntervalExceeded": [
             f"sum(increase(meshport_processor_written_records_total{of}[3600s])) == 0"
         ],
+        "MeshportPromisedAvailabilityMissed": [
+            f"time() - min_over_time(timestamp({ready})[30d:300s]) - 300 * sum_over_time({ready}[30d:300s]) > 2592"
+        ],
+        "MeshportPromisedThroughputMissed": [
+            f"(sum by (processor) (rate({read}[5m])) < 10) and on (processor) "
+            f"(min_over_time(max by (processor) (meshport_processor_lag_seconds{of})[5m:1m]) > 60)"
+        ],
     }
+    # Users are no events, and an outage of 26 seconds is not seen by a look a minute.
     assert rules.unmeasured == (
-        "shop/revenue/events@1: availability 99.9 percent is shown by no metric",
-        "shop/revenue/totals@1: availability 99.9 percent is shown by no metric",
+        "shop/revenue/events@1: availability 99.999 percent is shown by no metric",
+        "shop/revenue/events@1: throughput 5 users is shown by no metric",
+        "shop/revenue/events@1: retention 1 y is shown by no metric",
+        "shop/revenue/totals@1: retention 1 y is shown by no metric",
     )
 
 
@@ -169,6 +185,29 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, int]]] = {
         {"meshport_processor_lag_seconds": "0x9 400x5 0x10", "meshport_processor_read_events_total": "0+60x25"},
         "MeshportPromisedDelayExceeded",
         {"9m": 0, "13m": 2, "18m": 0},
+    ),
+    "a processor that is down for longer than a month allows": (
+        {'meshport_ready{part="run shop/revenue"}': "1x120 0x20 stale _x40 1x20"},
+        "MeshportPromisedAvailabilityMissed",
+        {"100m": 0, "150m": 0, "175m": 1, "200m": 1},
+    ),
+    "a processor that is restarted, in its first hour": (
+        {'meshport_ready{part="shop/revenue"}': "0x20 1x40"},
+        "MeshportPromisedAvailabilityMissed",
+        {"19m": 0, "30m": 0, "59m": 0},
+    ),
+    "a processor that is slower than promised, while events wait": (
+        {
+            "meshport_processor_read_events_total": "0+60x60",
+            "meshport_processor_lag_seconds": "0x20 120x20 0x20",
+        },
+        "MeshportPromisedThroughputMissed",
+        {"19m": 0, "35m": 1, "50m": 0},
+    ),
+    "a processor that is as fast as promised, while events wait": (
+        {"meshport_processor_read_events_total": "0+660x60", "meshport_processor_lag_seconds": "120x60"},
+        "MeshportPromisedThroughputMissed",
+        {"30m": 0, "50m": 0},
     ),
     "the first event that is quarantined, in a series of its own": (
         {'meshport_processor_quarantined_events_total{reason="DecodeError"}': "_x9 1x30"},
