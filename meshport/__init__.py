@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from meshport.ports.group_start import Start
     from meshport.ports.history import Missing
     from meshport.ports.lifespan import SubscriberTask, lifespan
+    from meshport.ports.port_writer import EventAttributes
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
     from meshport.ports.subscriber import Subscriber
@@ -32,6 +33,7 @@ __all__ = [
     "AsyncRegistry",
     "AsyncSubscriber",
     "Event",
+    "EventAttributes",
     "MeshError",
     "Missing",
     "Offsets",
@@ -57,6 +59,7 @@ _MODULES: Final = {
     "AsyncSubscriber": "meshport.ports.async_subscriber",
     "MeshError": "meshport.errors",
     "Event": "meshport.event",
+    "EventAttributes": "meshport.ports.port_writer",
     "Missing": "meshport.ports.history",
     "Outbox": "meshport.outbox.outbox",
     "Publisher": "meshport.ports.publisher",

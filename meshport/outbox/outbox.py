@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from meshport.address import Address
 from meshport.errors import PublishError
-from meshport.event import Extension, Headers
+from meshport.event import Headers
 from meshport.metrics.outbox import ADDED
 from meshport.outbox.row import OutboxRow
 from meshport.outbox.transactions import add_row, add_row_async
-from meshport.ports.port_writer import PortWriter
+from meshport.ports.port_writer import EventAttributes, PortWriter
 from meshport.ports.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -55,26 +55,14 @@ class Outbox:
         self._max_bytes = max_bytes
         self._added = ADDED.labels(str(self.binding.address))
 
-    def add(
-        self,
-        transaction: Any,
-        record: Mapping[str, Any],
-        *,
-        id: str | None = None,
-        time: datetime | None = None,
-        subject: str | None = None,
-        extensions: Mapping[str, Extension] | None = None,
-    ) -> str:
+    def add(self, transaction: Any, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> str:
         """Validate and encode an event, and add its row to the caller's transaction.
 
         Args:
             transaction: an SQLAlchemy `Session` or `Connection`, Django's `connection` (within `atomic`), or a connection of
                 the DB-API (sqlite3, psycopg); to PostgreSQL or SQLite.
             record: the event's data, of the port's schema.
-            id: the event's; by default a random one.
-            time: when the fact happened, with a zone; by default the port's time field, else now.
-            subject: what in the source the event is about.
-            extensions: further attributes of the event by name, such as `traceparent`.
+            attributes: of the event, see `EventAttributes`: `id`, `time`, `subject`, `extensions`.
 
         Returns:
             The event's id.
@@ -85,37 +73,27 @@ class Outbox:
             PublishError: the record has no key though the port is keyed; the event is too large; or it would commit by itself,
                 since no transaction is open.
         """
-        return self._add(transaction, self._port.message(record, id, time, subject, extensions))
+        return self._add(transaction, self._port.message(record, **attributes))
 
     async def add_async(
-        self,
-        transaction: Any,
-        record: Mapping[str, Any],
-        *,
-        id: str | None = None,
-        time: datetime | None = None,
-        subject: str | None = None,
-        extensions: Mapping[str, Extension] | None = None,
+        self, transaction: Any, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]
     ) -> str:
         """Add an event to a transaction of an event loop; otherwise as `add`.
 
         Args:
             transaction: an SQLAlchemy `AsyncSession` or `AsyncConnection`, or an async connection of psycopg or aiosqlite.
-            record: as for `add`, and so are the others.
-            id: the event's.
-            time: when the fact happened.
-            subject: what it is about.
-            extensions: further attributes.
+            record: as for `add`.
+            attributes: as for `add`.
         """
-        return await self._add_async(transaction, self._port.message(record, id, time, subject, extensions))
+        return await self._add_async(transaction, self._port.message(record, **attributes))
 
     def add_cloudevent(self, transaction: Any, event: BaseCloudEvent) -> str:
         """Add an event of the cloudevents SDK; see `Publisher.publish_cloudevent` and `add`."""
-        return self._add(transaction, self._port.message(*self._port.parts_of(event)))
+        return self._add(transaction, self._port.message_of(event))
 
     async def add_cloudevent_async(self, transaction: Any, event: BaseCloudEvent) -> str:
         """Add an event of the cloudevents SDK; see `Publisher.publish_cloudevent` and `add_async`."""
-        return await self._add_async(transaction, self._port.message(*self._port.parts_of(event)))
+        return await self._add_async(transaction, self._port.message_of(event))
 
     def retract(
         self, transaction: Any, key: Mapping[str, Any], *, id: str | None = None, time: datetime | None = None

@@ -12,12 +12,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import MeshError, PublishError
-from meshport.event import Extension, Headers
+from meshport.event import Headers
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.async_mesh import AsyncResolver, for_threads
@@ -25,6 +25,7 @@ from meshport.ports.delivery.columns import ArrowStream
 from meshport.ports.delivery.deliveries import TIMEOUT_S
 from meshport.ports.delivery.outcome import BatchReport
 from meshport.ports.delivery.receipt import Receipt
+from meshport.ports.port_writer import EventAttributes
 from meshport.ports.publisher import Publisher
 from meshport.ports.resolver import Resolver
 
@@ -91,23 +92,12 @@ class AsyncPublisher:
 
     # -- one event -------------------------------------------------------------------------------------------------
 
-    async def publish(
-        self,
-        record: Mapping[str, Any],
-        *,
-        id: str | None = None,
-        time: datetime | None = None,
-        subject: str | None = None,
-        extensions: Mapping[str, Extension] | None = None,
-    ) -> str:
+    async def publish(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> str:
         """Validate, encode and queue one event, and wait until it is stored.
 
         Args:
             record: the event's data, of the port's schema.
-            id: the event's; the same one whenever the same fact is published again. By default a random one.
-            time: when the fact happened, with a zone; by default the port's time field, else now.
-            subject: what in the source the event is about.
-            extensions: further attributes of the event by name, such as `traceparent`.
+            attributes: of the event, see `EventAttributes`: `id`, `time`, `subject`, `extensions`.
 
         Returns:
             The event's id.
@@ -117,7 +107,7 @@ class AsyncPublisher:
             PublishError, TopicError: the event is refused; it is not in the log.
             DeliveryUnknown: the outcome is unknown, and the client tries no more (`message.timeout.ms`, 5 minutes).
         """
-        message = self._publisher.message(record, id, time, subject, extensions)
+        message = self._publisher.message(record, **attributes)
         return await self._outcome(await self._offer(message))
 
     async def publish_cloudevent(self, event: BaseCloudEvent) -> str:
@@ -128,21 +118,13 @@ class AsyncPublisher:
         """Publish a tombstone as `Publisher.retract` does, and wait until it is stored."""
         return await self._outcome(await self._offer(self._publisher.tombstone(key, id, time)))
 
-    async def submit(
-        self,
-        record: Mapping[str, Any],
-        *,
-        id: str | None = None,
-        time: datetime | None = None,
-        subject: str | None = None,
-        extensions: Mapping[str, Extension] | None = None,
-    ) -> Receipt:
+    async def submit(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> Receipt:
         """Validate, encode and queue one event and return its receipt, to be awaited later; otherwise as `publish`.
 
         Only a full queue (200,000 events) is waited for. Events that one task submits are stored in their order for each key.
         Where a receipt is never asked, `close` reports a failure of its event.
         """
-        return await self._offer(self._publisher.message(record, id, time, subject, extensions))
+        return await self._offer(self._publisher.message(record, **attributes))
 
     # -- many events -----------------------------------------------------------------------------------------------
 
@@ -278,18 +260,11 @@ class _OfferingPublisher(Publisher):
         self._deliveries.leave_to_caller()
         self._tasks = self._deliveries.new_caller()
 
-    def message(
-        self,
-        record: Mapping[str, Any],
-        id: str | None,
-        time: datetime | None,
-        subject: str | None,
-        extensions: Mapping[str, Extension] | None,
-    ) -> _Message:
-        return self._message(record, id, time, subject, extensions)
+    def message(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> _Message:
+        return self._message(record, **attributes)
 
     def message_of(self, event: BaseCloudEvent) -> _Message:
-        return self._message(*self._parts_of(event))
+        return self._message_of(event)
 
     def tombstone(self, key: Mapping[str, Any], id: str | None, time: datetime | None) -> _Message:
         return self._tombstone(key, id, time)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from meshport.binding import Binding
 from meshport.codec import codec_for
@@ -18,7 +18,23 @@ from meshport.schema import parse_schema
 if TYPE_CHECKING:
     from meshport.event.sdk import BaseCloudEvent, EventParts
 
-__all__ = ["PortWriter"]
+__all__ = ["EventAttributes", "PortWriter"]
+
+
+class EventAttributes(TypedDict, total=False):
+    """The attributes of an event that may be given where it is made: by publishers and outboxes alike.
+
+    Attributes:
+        id: the event's; the same one whenever the same fact is published again. By default a random one.
+        time: when the fact happened, with a zone; by default the port's time field, else now.
+        subject: what in the source the event is about.
+        extensions: further attributes of the event by name, such as `traceparent`.
+    """
+
+    id: str | None
+    time: datetime | None
+    subject: str | None
+    extensions: Mapping[str, Extension] | None
 
 
 class PortWriter:
@@ -52,18 +68,19 @@ class PortWriter:
     def message(
         self,
         record: Mapping[str, Any],
-        id: str | None,
-        time: datetime | None,
-        subject: str | None,
-        extensions: Mapping[str, Extension] | None,
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        subject: str | None = None,
+        extensions: Mapping[str, Extension] | None = None,
     ) -> tuple[str, bytes, bytes | None, Headers]:
         """Return the id, value, key and headers of an event.
 
         Args:
             record: the data.
-            id: by default a random one.
-            time: by default that of the record.
-            subject: CloudEvents subject.
+            id: as in `EventAttributes`, and so are the others.
+            time: when the fact happened.
+            subject: what it is about.
             extensions: further attributes.
 
         Raises:
@@ -101,6 +118,15 @@ class PortWriter:
         made = new_id() if id is None else id
         _, headers = self.events.tombstone(id=made, time=time or datetime.now(UTC))
         return made, None, self._retraction_key(key), headers
+
+    def message_of(self, event: BaseCloudEvent) -> tuple[str, bytes, bytes | None, Headers]:
+        """Return the id, value, key and headers of an event of the cloudevents SDK.
+
+        Raises:
+            MeshError: as `parts_of` and `message`.
+        """
+        record, id, time, subject, extensions = self.parts_of(event)
+        return self.message(record, id=id, time=time, subject=subject, extensions=extensions)
 
     def parts_of(self, event: BaseCloudEvent) -> EventParts:
         """Return the arguments of `message` for an event of the cloudevents SDK.

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from meshport.address import Address
 from meshport.columnar import supports
 from meshport.errors import EncodeError, MeshError
-from meshport.event import Extension
 from meshport.event.stored import stored_values
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
@@ -28,7 +27,7 @@ from meshport.ports.delivery.deliveries import TIMEOUT_S, Deliveries
 from meshport.ports.delivery.outcome import BatchReport, PublishFailure
 from meshport.ports.delivery.receipt import Receipt
 from meshport.ports.measures import PublisherMeasures
-from meshport.ports.port_writer import PortWriter
+from meshport.ports.port_writer import EventAttributes, PortWriter
 from meshport.ports.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -83,27 +82,17 @@ class Publisher:
         counting = self._measures.counting
         self._message, self._tombstone = counting(port.message), counting(port.tombstone)
         self._parts_of = counting(port.parts_of)
+        self._message_of = counting(port.message_of)
         self._publish_plain = self._plain_publisher()
 
     # -- one event -------------------------------------------------------------------------------------------------
 
-    def publish(
-        self,
-        record: Mapping[str, Any],
-        *,
-        id: str | None = None,
-        time: datetime | None = None,
-        subject: str | None = None,
-        extensions: Mapping[str, Extension] | None = None,
-    ) -> str:
+    def publish(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> str:
         """Validate, encode and queue one event; `flush` reports whether it is stored.
 
         Args:
             record: the event's data, of the port's schema.
-            id: the event's; the same one whenever the same fact is published again. By default a random one.
-            time: when the fact happened, with a zone; by default the port's time field, else now.
-            subject: what in the source the event is about.
-            extensions: further attributes of the event by name, such as `traceparent`.
+            attributes: of the event, see `EventAttributes`: `id`, `time`, `subject`, `extensions`.
 
         Returns:
             The event's id.
@@ -114,27 +103,19 @@ class Publisher:
             PublishError: the record has no key though the port is keyed, the message is larger than the client sends, the
                 publisher is closed, or the producer has failed for good.
         """
-        if id is None and time is None and subject is None and extensions is None:
+        if not attributes or all(each is None for each in attributes.values()):
             return self._publish_plain(record)
-        made, value, key, headers = self._message(record, id, time, subject, extensions)
+        made, value, key, headers = self._message(record, **attributes)
         self._deliveries.queue(self._deliveries.caller(), made, value, key, headers)
         return made
 
-    def submit(
-        self,
-        record: Mapping[str, Any],
-        *,
-        id: str | None = None,
-        time: datetime | None = None,
-        subject: str | None = None,
-        extensions: Mapping[str, Extension] | None = None,
-    ) -> Receipt:
+    def submit(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> Receipt:
         """Validate, encode and queue one event and return its receipt; otherwise as `publish`.
 
         A thread calls `publisher.submit(record).result(5)`, a task awaits `publisher.submit(record)`. The call itself waits
         only while the client's queue is full (200,000 events).
         """
-        message = self._message(record, id, time, subject, extensions)
+        message = self._message(record, **attributes)
         return self._deliveries.queue_with_receipt(self._deliveries.caller(), *message)
 
     def publish_cloudevent(self, event: BaseCloudEvent) -> str:

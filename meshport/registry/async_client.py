@@ -12,8 +12,8 @@ from meshport.catalog import Health, Lineage, ProductPage, ProductPast, Reader
 from meshport.registry import calls
 from meshport.registry.calls import to_address
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
-from meshport.registry.login import RegistryLogin, registry_login
-from meshport.registry.requests import AsyncRequests, AsyncTransport, registry_url
+from meshport.registry.login import RegistryLogin
+from meshport.registry.requests import AsyncRequests, AsyncTransport, login_of
 from meshport.schema import Schema
 
 __all__ = ["AsyncRegistry"]
@@ -37,7 +37,7 @@ class AsyncRegistry:
 
     Raises:
         RegistryUnavailable: the URL is none.
-        LoginRefused: see `registry_login`.
+        LoginRefused: see `meshport.registry.login.registry_login`.
         FileError: a certificate, or the login that is kept, cannot be read.
     """
 
@@ -50,8 +50,7 @@ class AsyncRegistry:
         transport: AsyncTransport | None = None,
         login: RegistryLogin | None = None,
     ) -> None:
-        login = login or registry_login(registry_url(url) if "@" not in url else url)
-        self._requests = AsyncRequests(url, timeout=timeout, transport=transport, login=login)
+        self._requests = AsyncRequests(url, timeout=timeout, transport=transport, login=login or login_of(url))
         self.url = self._requests.url
         self._bindings = ResolvedBindings(keep)
         self._schemas = FetchedSchemas()

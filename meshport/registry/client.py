@@ -39,9 +39,9 @@ from meshport.registry.calls import to_address
 from meshport.registry.generations import PortGenerations
 from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
-from meshport.registry.login import RegistryLogin, registry_login
+from meshport.registry.login import RegistryLogin
 from meshport.registry.policies import RegistryPolicies
-from meshport.registry.requests import Requests, Transport, parse_response, registry_url
+from meshport.registry.requests import Requests, Transport, login_of, parse_response
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
 from meshport.snapshot import ImportBatch, ImportCounts
@@ -64,7 +64,7 @@ class Registry:
 
     Raises:
         RegistryUnavailable: the URL is none.
-        LoginRefused: see `registry_login`.
+        LoginRefused: see `meshport.registry.login.registry_login`.
         FileError: a certificate, or the login that is kept, cannot be read.
     """
 
@@ -77,8 +77,7 @@ class Registry:
         transport: Transport | None = None,
         login: RegistryLogin | None = None,
     ) -> None:
-        login = login or registry_login(registry_url(url) if "@" not in url else url)
-        self._requests = Requests(url, timeout=timeout, transport=transport, login=login)
+        self._requests = Requests(url, timeout=timeout, transport=transport, login=login or login_of(url))
         self.url = self._requests.url
         self._bindings = ResolvedBindings(keep)
         self._schemas = FetchedSchemas()

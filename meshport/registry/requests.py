@@ -16,7 +16,7 @@ import httpx2
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
-from meshport.registry.login import RegistryLogin, TokenSource
+from meshport.registry.login import RegistryLogin, TokenSource, registry_login
 
 Transport = httpx2.BaseTransport
 AsyncTransport = httpx2.AsyncBaseTransport
@@ -293,6 +293,16 @@ def registry_url(url: str) -> str:
         RegistryUnavailable: it is none.
     """
     return _shown(_parsed(url))
+
+
+def login_of(url: str) -> RegistryLogin:
+    """Return the login of this process for a registry's URL, which may have a user itself.
+
+    Raises:
+        RegistryUnavailable: it is no URL of a registry.
+        LoginRefused, FileError: see `registry_login`.
+    """
+    return registry_login(registry_url(url) if "@" not in url else url)
 
 
 def _shown(url: httpx2.URL) -> str:

@@ -181,6 +181,17 @@ def test_an_event_without_its_time_is_refused(in_memory_mesh: Mesh, at: object, 
         publisher.publish(reading(1) | {"at": at})
 
 
+def test_an_attribute_that_there_is_not_is_refused(in_memory_mesh: Mesh) -> None:
+    """A misspelled attribute is an error of the call, by every way to publish; one that is None counts as left out."""
+    binding = in_memory_mesh.product()
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
+        for publish in (publisher.publish, publisher.submit):
+            with pytest.raises(TypeError, match="subjekt"):
+                publish(reading(1), subjekt="a")  # type: ignore[call-arg, operator]
+        assert len(publisher.publish(reading(1), id=None, time=None)) > 20
+        assert publisher.flush() == 1
+
+
 def test_the_time_of_an_event_is_that_of_its_fact(in_memory_mesh: Mesh) -> None:
     """`ce_time` is the time of the call, else the port's time field, else now."""
     timed, untimed = in_memory_mesh.product(), in_memory_mesh.product(READING, key="sensor")

@@ -344,7 +344,7 @@ def test_what_waits_is_kept_when_the_port_is_bound_to_another_generation(mesh: M
     writer = PortWriter(binding)
     with Producer(mesh.kafka) as producer:
         for number in range(10, 20):
-            _, value, key, headers = writer.message(reading(number), None, None, None, None)
+            _, value, key, headers = writer.message(reading(number))
             producer.deliver([Message(second, key, value, headers)])
     with Consumer(mesh.kafka) as consumer:
         passed = Continuation(

@@ -36,7 +36,7 @@ def record(mesh: Mesh, binding: Binding, which: Sequence[int]) -> None:
     writer = PortWriter(binding)
     messages = []
     for number in which:
-        _, value, key, headers = writer.message(reading(number), None, None, None, None)
+        _, value, key, headers = writer.message(reading(number))
         messages.append(Message(binding.topic, key, value, headers, int(reading(number)["at"].timestamp() * 1000)))
     with Producer(mesh.kafka) as producer:
         producer.deliver(messages)
