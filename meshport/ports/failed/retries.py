@@ -162,7 +162,7 @@ class Retries:
         if isinstance(step, Keep):
             if self.waiting.has(event.position):
                 self.waiting.put_off(event, event.due)
-            else:
+            elif event.partition in self.waiting.partitions:
                 self.waiting.add(event)
             if step.error is not None:
                 self._log_failure(event, step.error)
