@@ -17,6 +17,7 @@ from meshport.cli.failure import asks_for_json, report_error, report_usage
 from meshport.cli.log_lines import VARIABLE, LineForm
 from meshport.cli.output import INTERRUPTED, say, write_lines_as
 from meshport.cli.registry_files import add_registry_files
+from meshport.cli.signals import interrupt_on_signal
 from meshport.errors import MeshError
 
 # A user and a password in a URL; not `${file:PATH}` and the like, which refer to one.
@@ -137,6 +138,8 @@ def main() -> None:
 
     With `--json` an error is one JSON object, the last line of stderr; stdout has data only.
     """
+    if os.getpid() == 1:  # in a container: Linux drops the signals that the first process has no handler for
+        interrupt_on_signal()
     json = asks_for_json(sys.argv[1:])
     if any(_PASSWORD.search(each) for each in sys.argv[1:]):
         say("warning: all users of this machine can read the password on this command line; variables can have it")

@@ -13,6 +13,7 @@ from meshport.cli.registry_backup import backup, restore
 from meshport.cli.registry_copies import export_registry, import_registry
 from meshport.cli.registry_database import DatabaseUrl, database_secret
 from meshport.cli.registry_keys import keys_app
+from meshport.cli.signals import interrupt_on_signal
 
 registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
 registry_app.add_typer(keys_app, name="key")
@@ -98,6 +99,7 @@ def serve(
         found = error.errors(include_input=False)[0]
         option = "--oidc-issuer" if found["loc"][0] == "issuer" else "--database"
         raise typer.BadParameter(found["msg"].removeprefix("Value error, "), param_hint=option) from None
+    interrupt_on_signal()  # uvicorn raises the signal again once it has shut down; SIGTERM would then kill the process
     run(settings)
 
 
