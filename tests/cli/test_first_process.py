@@ -41,15 +41,23 @@ def child(process: subprocess.Popen[str]) -> int:
     return int(found)
 
 
+def answers(port: int) -> bool:
+    """Whether a process listens on a port of this machine."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.mark.skipif(not first_processes(), reason="no process can be the first of a namespace here")
 def test_a_command_that_waits_is_interrupted(tmp_path: Path) -> None:
     """A command that is the first process and waits for an answer ends on SIGTERM as on Ctrl-C."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}"
         with command(tmp_path, UNSHARE, "search", "--registry", url) as search:
-            mute.accept()
-            os.kill(child(search), signal.SIGTERM)
-            assert search.wait(PATIENCE_S) == 130
+            connection, _ = mute.accept()
+            with connection:
+                assert connection.recv(1)  # the request is sent: from now on the command waits
+                os.kill(child(search), signal.SIGTERM)
+                assert search.wait(PATIENCE_S) == 130
 
 
 @pytest.mark.parametrize(
@@ -57,9 +65,10 @@ def test_a_command_that_waits_is_interrupted(tmp_path: Path) -> None:
 )
 def test_a_registry_ends_well(tmp_path: Path, first: bool) -> None:
     """SIGTERM ends a registry with 0, whether it is the first process or not."""
-    arguments = ["registry", "serve", "--port", "0", "--allow-anonymous"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["registry", "serve", "--port", str(port), "--allow-anonymous"]
     with command(tmp_path, UNSHARE if first else (), *arguments) as registry:
-        assert registry.stderr is not None
-        assert "http://127.0.0.1:" in registry.stderr.readline()
+        wait_for(lambda: answers(port) or registry.poll() is not None, "the registry answers")
         os.kill(child(registry) if first else registry.pid, signal.SIGTERM)
         assert registry.wait(PATIENCE_S) == 0
