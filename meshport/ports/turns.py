@@ -55,7 +55,7 @@ class Turns:
         raise error
 
     async def unreadable(self, each: Received, bad: BadEvent) -> None:  # noqa: ARG002 - as above
-        """Note that a message cannot be read and nobody takes it, or raise the error."""
+        """Note that a message cannot be read and there is no `on_bad`, or raise the error."""
         raise bad.error
 
     def give_back(self, each: Received) -> bool:

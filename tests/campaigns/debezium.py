@@ -87,7 +87,9 @@ def run(asked: DebeziumCampaign) -> Outcome:
         port, rest = free_ports(2, ())
         url = opened.enter_context(logical_postgres(port))
         binding = mesh.product(partitions=_PARTITIONS)
-        jars = ensure_jars(cache, read_lock(_LOCK))
+        # What the worker logs is written by the broker's own log4j: its errors, when it ends by one.
+        logging = [each for each in ensure_jars(cache, read_lock()) if each.name.startswith("log4j")]
+        jars = [*ensure_jars(cache, read_lock(_LOCK)), *logging]
         with psycopg.connect(url, autocommit=True) as connection:
             for each in creation("postgresql"):
                 connection.execute(each.encode())
