@@ -9,20 +9,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from meshport.cli import load_verb
 from meshport_registry.settings import database_url
+from tests.deploy.command_lines import parsed
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
-
-
-def parsed(words: list[str]) -> dict[str, Any]:
-    """Return the options and arguments of a `meshport` command line; raises a usage error if it is none."""
-    command, rest = load_verb(words[0]), words[1:]
-    while (verbs := getattr(command, "commands", None)) is not None:
-        command, rest = verbs[rest[0]], rest[1:]
-    return dict(command.make_context(words[0], list(rest)).params)
 
 
 def instructions(name: str) -> list[str]:
