@@ -1,9 +1,9 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, readers, outbox, debezium, defects, repeated and compose. Without one it runs all
-of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
-something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and
-the others run all the same.
+The parts are kills, outages, faults, storm, readers, outbox, debezium, chart, defects, repeated and compose. Without one it runs
+all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
+something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and the
+others run all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
-from tests.campaigns import compose, debezium, faults, kills, outages, outbox, readers, repetition, sabotage, storm
+from tests.campaigns import chart, compose, debezium, faults, kills, outages, outbox, readers, repetition, sabotage, storm
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
 from tests.campaigns.points import Engine
@@ -29,6 +29,7 @@ PARTS: Final = (
     "readers",
     "outbox",
     "debezium",
+    "chart",
     "defects",
     "repeated",
     "compose",
@@ -127,6 +128,8 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
             yield "debezium", partial(_alone, debezium.run, routed)
         case "readers":
             yield "readers", partial(_alone, readers.run, readers.Readers(asked.moves, seed))
+        case "chart":
+            yield "chart", chart.run
         case "defects":
             yield "defects", lambda: [sabotage.run(engines, seed)]
         case "compose":

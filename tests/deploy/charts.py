@@ -1,7 +1,7 @@
 """The Helm chart as Helm renders it, for several sets of values.
 
-The renders are kept in `chart/rendered/`, since Helm takes minutes of CPU time to build: `python -m tests.deploy.charts` writes them
-anew. Each begins with the hash of what it was made of, so that the suite knows whether it is of the present chart. The campaign
+The renders are kept in `chart/rendered/`, since Helm takes minutes of CPU time to build: `python -m tests.deploy.charts` writes
+them. Each begins with the hash of what it was made of, so that the suite knows whether it is of the present chart. The campaign
 (`python -m tests.campaigns chart`) renders them again and compares.
 """
 
@@ -25,6 +25,8 @@ RULES: Final = HERE / "rules.yml"
 VARIANTS: Final = ("default", "whole", "team", "small")
 """The chart's own values, and those of `chart/VARIANT.yaml` over them."""
 
+Object = dict[str, Any]
+
 HELM: Final = "v3.22.0"
 KUBERNETES: Final = "v1.37.0"
 """For which version of Kubernetes it is rendered; its API has every field of `chart/team.yaml` since 1.31."""
@@ -45,12 +47,12 @@ def digest(variant: str) -> str:
     return found.hexdigest()
 
 
-def documents(variant: str) -> list[dict[str, Any]]:
+def documents(variant: str) -> list[Object]:
     """Return the objects of a variant's render, as it is kept."""
     return [each for each in yaml.safe_load_all(kept(variant).read_text(encoding="utf-8")) if each]
 
 
-def pods(rendered: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def pods(rendered: list[Object]) -> list[tuple[Object, Object]]:
     """Return each object that makes pods, with the template of its pods."""
     found = []
     for each in rendered:

@@ -1,4 +1,4 @@
-"""The Helm chart, as `charts` has it rendered: each command is a command line, each pod is as it should be, no value is a secret."""
+"""The Helm chart, as `charts` has it rendered: commands are command lines, pods are restricted, no value is a secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema  # type: ignore[import-untyped]  # no stubs
 import pytest
 import yaml
 
@@ -152,7 +152,7 @@ def test_every_probe_asks_for_what_is_served() -> None:
 
 @every_variant
 def test_selectors_find_their_pods(variant: str) -> None:
-    """Each selector finds the pods of one owner, or of several where it is meant to; ports of services have a container's name."""
+    """Each selector finds the pods of one owner, or a Service's several; ports of services have a container's name."""
     rendered = charts.documents(variant)
     made = [
         (template["metadata"]["labels"], template["spec"]["containers"][0])

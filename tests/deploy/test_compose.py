@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from meshport.address import Address
-from meshport.cli import load_verb
 from meshport.project.project import Project
 from meshport_registry.settings import database_url
 from tests.campaigns.compose import KILLED
+from tests.deploy.command_lines import parsed
 from tests.deploy.composed import COMPOSE
 from tests.deploy.host_network import addresses, difference, on_host_network
 from tests.interop.tools import do_without
@@ -53,14 +53,6 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
         return found
 
     return run
-
-
-def parsed(words: list[str]) -> dict[str, Any]:
-    """Return the options and arguments of a `meshport` command line; raises a usage error if it is none."""
-    command, rest = load_verb(words[0]), words[1:]
-    while (verbs := getattr(command, "commands", None)) and rest[0] in verbs:
-        command, rest = verbs[rest[0]], rest[1:]
-    return dict(command.make_context(words[0], list(rest)).params)
 
 
 def test_the_loader_of_the_specification_takes_the_file(load: Load) -> None:
