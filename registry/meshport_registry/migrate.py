@@ -11,6 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
+from meshport import __version__
+from meshport_registry.errors import StoreFailed
+
 _NEWEST: Final = "head"
 
 
@@ -19,8 +22,18 @@ def migrate(writer: Engine) -> None:
 
     The database admits one writing transaction at a time. A second node that starts waits here, and then finds nothing
     to do.
+
+    Raises:
+        StoreFailed: a newer version has migrated the database, and this one does not know what its tables hold.
     """
     with writer.begin() as connection:
+        found, known = revision_of(connection), revisions()
+        if found not in {None, *known}:
+            raise StoreFailed(
+                f"the database has the tables of a newer Meshport (revision {found}) than this one, "
+                f"{__version__} (revision {known[0]})",
+                hint="run that version; back leads only the backup from before it",
+            )
         migrate_to(connection, _NEWEST)
 
 

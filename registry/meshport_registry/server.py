@@ -132,7 +132,7 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
         store = RegistryStore(database_url(settings.database), longest_queue=settings.longest_queue).open()
     except StoreFailed as error:
         listener.close()
-        raise RegistryUnavailable(error.message, hint="is --database right, and does it run?") from error
+        raise RegistryUnavailable(error.message, hint=error.hint or "is --database right, and does it run?") from error
     metrics = ExitStack()
     try:
         tls = None if settings.tls is None else server_context(settings.tls)

@@ -108,7 +108,7 @@ class RegistryStore:
         """Migrate the tables and start the writing thread.
 
         Raises:
-            StoreFailed: the database cannot be reached, or its tables cannot be created.
+            StoreFailed: the database cannot be reached, its tables cannot be created, or a newer version made them.
         """
         try:
             migrate(self._writers)

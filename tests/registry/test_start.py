@@ -67,6 +67,21 @@ def _columns(connection: Connection) -> dict[str, set[str]]:
     return {name: {column["name"] for column in found.get_columns(name)} for name in tables}
 
 
+def test_a_database_of_a_newer_version_is_refused(database: str) -> None:
+    """A registry that was taken back, or is still the earlier one, says which tables it found, and leaves them as they are."""
+    RegistryStore(database_url(database)).open().close()
+    engine = create_engine(database_url(database))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
+    with pytest.raises(RegistryUnavailable, match=r"of a newer Meshport \(revision later\)") as refused:
+        with running(Settings(database=database)):
+            pytest.fail("it serves")
+    assert "backup" in (refused.value.hint or "")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "later"
+    engine.dispose()
+
+
 def test_a_database_of_an_earlier_version_is_brought_up(database: str) -> None:
     """Rows of the first revision are still there after a start, and have the columns of later revisions."""
     engine = create_engine(database_url(database))

@@ -40,7 +40,9 @@ class KeysInDatabase:
         try:
             self._store = RegistryStore(database_url(database)).open()
         except StoreFailed as error:
-            raise RegistryUnavailable(error.message, hint="is --database right, and does it run?") from error
+            raise RegistryUnavailable(
+                error.message, hint=error.hint or "is --database right, and does it run?"
+            ) from error
         self._user = getpass.getuser()
 
     def __enter__(self) -> Self:
