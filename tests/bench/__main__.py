@@ -21,6 +21,7 @@ from tests.bench import (
     registry,
     registry_attacks,
     secured,
+    state,
 )
 from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
@@ -38,6 +39,7 @@ PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "registry": registry.figures,
     "registry-attacks": registry_attacks.figures,
     "secured": secured.figures,
+    "state": state.figures,
 }
 
 

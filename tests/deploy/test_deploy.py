@@ -7,7 +7,6 @@ import re
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from meshport_registry.settings import database_url
 from tests.deploy.command_lines import parsed

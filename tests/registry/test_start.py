@@ -73,9 +73,9 @@ def test_a_database_of_a_newer_version_is_refused(database: str) -> None:
     engine = create_engine(database_url(database))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
-    with pytest.raises(RegistryUnavailable, match=r"of a newer Meshport \(revision later\)") as refused:
-        with running(Settings(database=database)):
-            pytest.fail("it serves")
+    newer = pytest.raises(RegistryUnavailable, match=r"of a newer Meshport \(revision later\)")
+    with newer as refused, running(Settings(database=database)):
+        pytest.fail("it serves")
     assert "backup" in (refused.value.hint or "")
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "later"
