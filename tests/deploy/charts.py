@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,11 +41,11 @@ def kept(variant: str) -> Path:
 
 
 def digest(variant: str) -> str:
-    """Return the hash of what a render is made of: the chart, the values, and Helm's version."""
+    """Return the hash of what a render is made of: the chart without its versions, the values, and Helm's version."""
     files = [each for each in CHART.rglob("*") if each.is_file() and each.name not in {"README.md", ".helmignore"}]
     found = hashlib.sha256(f"helm {HELM}, kubernetes {KUBERNETES}".encode())
     for file in [*sorted(files), *_values(variant), RULES]:
-        content = file.read_bytes()
+        content = _unversioned(file.read_bytes()) if file.name == "Chart.yaml" else file.read_bytes()
         found.update(f"{file.relative_to(ROOT)} {len(content)}\n".encode() + content)
     return found.hexdigest()
 
@@ -73,18 +76,27 @@ def helm() -> Path:
 def render(variant: str, *arguments: str) -> str:
     """Return what `helm template` makes of a variant, after the line with its hash.
 
+    The chart's own versions are 0.0.0 in it, so that a release does not change the renders.
+
     Raises:
         RuntimeError: Helm refuses it.
     """
     values = [word for file in _values(variant) for word in ("--values", str(file))]
     rules = ["--set-file", f"metrics.rules={RULES}"] if variant == "whole" else []
-    name = ["template", "mesh", str(CHART), "--namespace", "mesh", "--kube-version", KUBERNETES]
-    done = subprocess.run(
-        [helm(), *name, *values, *rules, *arguments], capture_output=True, text=True, check=False, encoding="utf-8"
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        chart = Path(shutil.copytree(CHART, Path(folder) / "meshport"))
+        (chart / "Chart.yaml").write_bytes(_unversioned((CHART / "Chart.yaml").read_bytes()))
+        name = ["template", "mesh", str(chart), "--namespace", "mesh", "--kube-version", KUBERNETES]
+        done = subprocess.run(
+            [helm(), *name, *values, *rules, *arguments], capture_output=True, text=True, check=False, encoding="utf-8"
+        )
     if done.returncode:
         raise RuntimeError(done.stderr.strip())
     return f"# {digest(variant)}: `python -m tests.deploy.charts` makes this file\n{done.stdout}"
+
+
+def _unversioned(chart: bytes) -> bytes:
+    return re.sub(rb"(?m)^(version|appVersion): .*$", rb'\1: "0.0.0"', chart)
 
 
 def _values(variant: str) -> list[Path]:
