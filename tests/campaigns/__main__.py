@@ -2,8 +2,8 @@
 
 The parts are kills, outages, faults, storm, readers, outbox, debezium, chart, defects, repeated and compose. Without one it runs
 all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
-something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and the
-others run all the same.
+something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and
+the others run all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
-from tests.campaigns import chart, compose, debezium, faults, kills, outages, outbox, readers, repetition, sabotage, storm
+from tests.campaigns import (
+    chart,
+    compose,
+    debezium,
+    faults,
+    kills,
+    outages,
+    outbox,
+    readers,
+    repetition,
+    sabotage,
+    storm,
+)
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
 from tests.campaigns.points import Engine
