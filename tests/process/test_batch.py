@@ -22,6 +22,7 @@ from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member, Transactions
 from meshport.local.cluster import Cluster
+from meshport.metrics.readiness import Readiness
 from meshport.process import columns
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
@@ -219,6 +220,31 @@ def test_of_two_processes_with_one_name_one_ends(topics: Topics) -> None:
     assert len(ended) == 1
     assert isinstance(ended[0], KafkaError)
     batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
+    check_once(topics)
+
+
+def test_a_member_beyond_the_partitions_is_ready(topics: Topics) -> None:
+    """A member that stands by, since others hold every partition, is ready: a roll-out by readiness does not wait for it."""
+    count = sum(stage.partitions for stage in topics.plan.stages) + 1
+    stop, ready = threading.Event(), [Readiness(f"m{number}", ["joined", "restored"]) for number in range(count)]
+    topics.publish(world(50))
+    running = [
+        threading.Thread(
+            target=batch.run_processor,
+            args=(topics.plan, topics.ports),
+            kwargs={"stop": stop, "member": each.name, "readiness": each},
+        )
+        for each in ready
+    ]
+    try:
+        for thread in running:
+            thread.start()
+        wait_for(lambda: all(each.state().ready for each in ready))
+    finally:
+        stop.set()
+        for thread in running:
+            thread.join(PATIENCE_S)
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
     check_once(topics)
 
 
