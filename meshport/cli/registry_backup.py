@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, as registry-2026-12-31.gz.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A new file, or a folder that gets one, named by the time.")
+    ],
     database: DatabaseUrl,
     json: JsonOption = False,
 ) -> None:
@@ -27,10 +30,14 @@ def backup(
 
     The file is of one moment. It is the same for SQLite and PostgreSQL, so `restore` also moves a registry from one to the other.
 
-    Example: meshport registry backup registry-2026-12-31.gz --database 'postgresql://meshport:${file:password}@db/registry'
+    Examples:
+        meshport registry backup registry-2026-12-31.gz --database 'postgresql://meshport:${file:password}@db/registry'
+        meshport registry backup /backups    # as /backups/registry-2026-12-31T031700Z.gz
     """
     from meshport_registry.backup import back_up  # noqa: PLC0415 - the service is an extra
 
+    if file.is_dir():
+        file /= f"registry-{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.gz"
     with _as_usage():
         report = back_up(database_secret(database), file)
     _show(report, file, json, f"{file} holds the registry as of {report.head.taken_at:%Y-%m-%dT%H:%M:%SZ}")
