@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -42,9 +43,10 @@ def child(process: subprocess.Popen[str]) -> int:
 
 
 def answers(port: int) -> bool:
-    """Whether a process listens on a port of this machine."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    """Whether the registry on a port of this machine answers."""
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_S) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 @pytest.mark.skipif(not first_processes(), reason="no process can be the first of a namespace here")
