@@ -228,7 +228,8 @@ def main(target: Path) -> None:
     standard = Path(sysconfig.get_path("stdlib"))
     system.add(standard, without={each for pattern in _UNUSED for each in standard.glob(pattern)})
     system.add(packages, without=set(own))
-    for each in (environment / "pyvenv.cfg", *environment.glob("bin/python*"), _GIT, *map(Path, _FILES)):
+    programs = [*environment.glob("bin/python*"), environment / "bin" / "uvicorn"]  # it serves services of the mesh
+    for each in (environment / "pyvenv.cfg", *programs, _GIT, *map(Path, _FILES)):
         system.add(each)
     system.add_linked()
     for name, content in _WRITTEN.items():

@@ -1,7 +1,7 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, readers, outbox, debezium, chart, defects, repeated and compose. Without one it runs
-all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
+The parts are kills, outages, faults, storm, readers, outbox, debezium, chart, defects, repeated, image and compose. Without one
+it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
 something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and
 the others run all the same.
 """
@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.campaigns import (
@@ -21,6 +22,7 @@ from tests.campaigns import (
     compose,
     debezium,
     faults,
+    image,
     kills,
     outages,
     outbox,
@@ -44,6 +46,7 @@ PARTS: Final = (
     "chart",
     "defects",
     "repeated",
+    "image",
     "compose",
 )
 Job = Callable[[], list[Outcome]]
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--container", action="append", choices=compose.KILLED, help="of the compose file; by default each in turn"
     )
+    parser.add_argument("--base", type=Path, help="a file that keeps the base of the image; by default it is made anew")
     parser.add_argument("--lanes", type=int, help="processors beside each other")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (%(default)s)")
     return parser
@@ -147,6 +151,8 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         case "compose":
             composed = compose.ComposeCampaign(asked.container or compose.KILLED)
             yield "compose", partial(_alone, compose.run, composed)
+        case "image":
+            yield "image", partial(image.run, asked.base)
         case _:
             yield "repeated", repetition.run
 

@@ -14,17 +14,28 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import IO, Final
 
 from meshport.local.guardian import GuardedProcess, guard
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S
 
-__all__ = ["BASE", "DockerEngine", "EngineError", "IMAGE", "base_image", "build_image", "missing", "open_engine"]
+__all__ = [
+    "BASE",
+    "DockerEngine",
+    "EngineError",
+    "IMAGE",
+    "base_image",
+    "build_image",
+    "missing",
+    "open_engine",
+    "wait_until",
+]
 
 ROOT: Final = Path(__file__).parents[2]
 RELEASE: Final = "bookworm"
@@ -86,21 +97,32 @@ class DockerEngine:
         Raises:
             EngineError: it failed.
         """
-        command = [self.client, *map(str, arguments)]
-        stdin = subprocess.DEVNULL if given is None else given
+        words = [*map(str, arguments)]
         if log is not None:
             with log.open("ab") as out:
-                code = subprocess.run(
-                    command, env=self.environment, stdin=stdin, stdout=out, stderr=out, check=False
-                ).returncode
+                code = self._run(words, given, out).returncode
             if code:
-                raise EngineError(f"`docker {arguments[0]}` ended with {code}:\n{_tail(log)}")
+                raise EngineError(f"`docker {words[0]}` ended with {code}:\n{_tail(log)}")
             return ""
-        done = subprocess.run(command, env=self.environment, stdin=stdin, capture_output=True, text=True, check=False)
+        done = self._run(words, given, subprocess.PIPE)
         if done.returncode:
-            words = " ".join(map(str, arguments))
-            raise EngineError(f"`docker {words}` ended with {done.returncode}: {done.stderr.strip()}")
+            raise EngineError(f"`docker {' '.join(words)}` ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout.removesuffix("\n")
+
+    def ended(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command of the client to its end, whatever its exit code."""
+        return self._run([*map(str, arguments)], None, subprocess.PIPE)
+
+    def _run(self, words: Sequence[str], given: int | None, out: int | IO[bytes]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.client, *words],
+            env=self.environment,
+            stdin=subprocess.DEVNULL if given is None else given,
+            stdout=out,
+            stderr=out,
+            text=True,
+            check=False,
+        )
 
     def begin(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start a command of the client; its stdout and stderr are one pipe."""
@@ -112,6 +134,23 @@ class DockerEngine:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+def wait_until(condition: Callable[[], object], what: Callable[[], str]) -> None:
+    """Wait until a condition holds.
+
+    Args:
+        condition: asked again and again.
+        what: is awaited, for the error.
+
+    Raises:
+        EngineError: it did not hold within `PATIENCE_S`.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise EngineError(f"not within {PATIENCE_S:g} s: {what()}")
+        time.sleep(0.2)
 
 
 def missing() -> str | None:
@@ -143,7 +182,7 @@ def open_engine() -> Iterator[DockerEngine]:
         daemon = guard(_daemon(folder), output=log, grace=_GRACE_S)
         engine = DockerEngine(folder, client, daemon)
         try:
-            wait_for(lambda: _answers(engine) or not daemon.running, lambda: f"dockerd answers:\n{_tail(log)}")
+            wait_until(lambda: _answers(engine) or not daemon.running, lambda: f"dockerd answers:\n{_tail(log)}")
             if not daemon.running:
                 raise EngineError(f"dockerd ended with {daemon.returncode}:\n{_tail(log)}")
             yield engine
