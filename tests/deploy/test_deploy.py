@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from meshport.metrics.readiness import Readiness
+from meshport.metrics.server import served
 from meshport_registry.settings import database_url
 from tests.deploy.command_lines import parsed
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
+
+EXTRAS = ("registry", "outbox", "process", "columnar")
+
+
+def module(path: Path) -> Any:
+    """Import a file of the image that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+HEALTH = module(DEPLOY / "image" / "health.py")
+
+
+def locked(path: Path) -> dict[str, frozenset[str]]:
+    """Return the pinned distributions of a lock, each with its hashes."""
+    parts = re.split(r"^(?=\S)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {each.split()[0]: frozenset(re.findall(r"--hash=(\S+)", each)) for each in parts if "==" in each}
 
 
 def instructions(name: str) -> list[str]:
@@ -29,9 +56,10 @@ def copied() -> list[str]:
 
 def test_what_the_image_copies_is_there() -> None:
     """Every path that the Dockerfile copies exists in the repository and is not ignored."""
+    own = [each for each in copied() if each.startswith("deploy/image/")]
     sent = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
     assert copied()
-    assert set(copied()) == sent
+    assert {each.removeprefix("./") for each in copied() if each not in own} | {"deploy/image"} == sent
     assert [each for each in copied() if not (ROOT / each).exists()] == []
 
 
@@ -52,23 +80,64 @@ def test_the_image_begins_with_a_command_line() -> None:
     assert str(database_url(options["database"]).database).startswith(f"{volume}/")
 
 
-def test_the_image_takes_the_fast_path() -> None:
-    """The image installs the extra of the columns beside those of registry and processors."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    (installed,) = re.findall(r'"/src\[([a-z,]+)\]"', DOCKERFILE)
-    assert set(installed.split(",")) == {"registry", "process", "columnar"}
-    assert set(installed.split(",")) <= extras.keys()
+def test_the_image_installs_what_its_commands_need() -> None:
+    """The image's lock has the extras of registry, relay, processors and columns, in the versions and hashes of all tests."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    tested, installed = locked(ROOT / "requirements.lock"), locked(DEPLOY / "image" / "requirements.lock")
+    asked = [*project["dependencies"], *(each for name in EXTRAS for each in extras[name])]
+    names = {re.split(r"[^A-Za-z0-9_-]", each)[0].replace("_", "-").lower() for each in asked}
+    assert names <= {each.partition("==")[0] for each in installed}
+    assert {name: hashes for name, hashes in installed.items() if tested.get(name) != hashes} == {}
+
+
+def test_the_lock_is_made_for_these_extras() -> None:
+    """`make lock` writes the image's locks for the same extras."""
+    made = re.findall(r"--extra (\w+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert set(made) == set(EXTRAS)
 
 
 def test_the_image_can_compare_with_a_git_revision() -> None:
-    """The final stage installs git and marks the folder of the project as safe, since the files belong to another user."""
-    final = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
-    assert re.search(r"apt-get install [^&]*\bgit\b", final)
-    assert f"git config --system --add safe.directory {instructions('WORKDIR')[-1]}\n" in final
+    """The build marks the folder of the project as safe for git, since its files belong to another user."""
+    assert f"git config --system --add safe.directory {instructions('WORKDIR')[-1]}\n" in DOCKERFILE
 
 
 def test_the_image_does_not_run_as_root() -> None:
-    """The last USER is the one that the image creates, and it is not root."""
+    """The last USER owns the project's folder and the volume, has a name in the image, and is not root."""
     user = instructions("USER")[-1]
     assert int(user) > 0
-    assert f"--uid {user} " in DOCKERFILE
+    owned = re.findall(rf"^COPY --from=build --chown={user}:{user} /empty (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert owned == [instructions("WORKDIR")[-1], *instructions("VOLUME")]
+    assert f"meshport:x:{user}:{user}:" in (DEPLOY / "image" / "rootfs.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("command", "url"),
+    [
+        ("registry serve", "http://127.0.0.1:8081/health"),
+        ("registry serve --host 0.0.0.0 --port=9000", "http://127.0.0.1:9000/health"),
+        ("registry serve --host 10.0.0.7 --tls-cert c.pem --tls-key k.pem", "https://10.0.0.7:8081/health"),
+        ("registry serve --metrics 0.0.0.0:9100", "http://127.0.0.1:9100/ready"),
+        ("run listening/sessions --metrics=9100", "http://127.0.0.1:9100/ready"),
+        ("relay --metrics 127.0.1.4:9100", "http://127.0.1.4:9100/ready"),
+        ("apply", None),
+    ],
+)
+def test_the_health_check_asks_the_process_of_the_container(command: str, url: str | None) -> None:
+    """What is asked follows from the command line; a command that serves nothing is healthy while it runs."""
+    words = ["/opt/meshport/bin/python", "/opt/meshport/bin/meshport", *command.split()]
+    assert HEALTH.address(words) == url
+    assert parsed(["registry", "serve"])["port"] == 8081
+
+
+def test_the_health_check_fails_where_the_process_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is ready passes; one that is not, and one that does not answer, fail with the reason."""
+    readiness = Readiness("relay", ("database",))
+    with served("0", readiness) as url:
+        monkeypatch.setattr(HEALTH, "address", lambda _command: f"{url}/ready")
+        with pytest.raises(SystemExit, match="503"):
+            HEALTH.main()
+        readiness.meet("database")
+        HEALTH.main()
+    with pytest.raises(SystemExit, match="refused"):
+        HEALTH.main()
