@@ -88,6 +88,7 @@ _WRITTEN: Final = {
     "etc/group": "root:x:0:\nmeshport:x:10001:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
+_ELF: Final = b"\x7fELF"
 _LIBRARY: Final = re.compile(r"\.so(\.\d+)*$")
 _LINKED: Final = re.compile(r"(/\S+) \(0x")
 
@@ -135,7 +136,7 @@ class RootFs:
         """Copy the libraries that the copied programs and libraries are linked with."""
         found = (each for each in self._top.rglob("*.so*") if _LIBRARY.search(each.name))
         inside = [Path("/", each.relative_to(self._top)) for each in found]
-        programs = [each for each in self._copied if each.parent.name == "bin"]
+        programs = [each for each in self._copied if each.parent.name == "bin" and each.read_bytes()[:4] == _ELF]
         said = _output("ldd", *programs, *inside)
         if absent := sorted({line.strip() for line in said.splitlines() if line.endswith("not found")}):
             sys.exit(f"libraries are missing: {', '.join(absent)}")

@@ -75,7 +75,8 @@ def slim(packages: Path) -> None:
     for each in libraries:
         if each.parent.name == "pyarrow":
             _unlink(each)
-        _run("strip", "--strip-unneeded", each)
+        if each.parent.suffix != ".libs":  # rewritten for their wheel: strip would misplace their segments
+            _run("strip", "--strip-unneeded", each)
     for each in packages.glob("*.dist-info/RECORD"):
         _rewrite(each, packages)
 

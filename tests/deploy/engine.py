@@ -46,7 +46,7 @@ IMAGE: Final = "meshport"
 
 _PROGRAMS: Final = ("dockerd", "containerd", "debootstrap")
 # debootstrap does not resolve virtual packages: `python3-distutils` is what `python3.11-venv` needs under another name.
-_PACKAGES: Final = ("python3.11", "python3.11-venv", "python3-distutils", "ca-certificates")
+_PACKAGES: Final = ("python3.11", "python3.11-venv", "python3-distutils", "libpython3.11-dev", "ca-certificates")
 _GRACE_S: Final = 60.0
 _SOURCES: Final = Path("/etc/apt/sources.list.d/debian.sources")
 # What pip reads of the machine, and the certificates that its index is verified with. Each is a secret of the build: it is
