@@ -1,12 +1,14 @@
-"""The Helm chart, by Helm itself and the schemas of Kubernetes' API.
+"""The Helm chart, by Helm itself, the schemas of Kubernetes' API, and Kubernetes' own API server.
 
 Helm lints it strictly and renders it for each set of values, as the suite has it and for an upgrade. The API has to take each
 object, with unknown fields refused. Then each object is spoilt in every field, one at a time, and the API has to refuse it each
-time: a schema that takes anything would find nothing. At last Helm is given values that do not go together.
+time: a schema that takes anything would find nothing. A server takes each release and its upgrade, and admits each pod to a
+namespace of the restricted standard. At last Helm is given values that do not go together.
 """
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import yaml
 
 from tests.campaigns.outcome import Outcome, say
 from tests.deploy import charts
+from tests.deploy.api_server import api_server
 from tests.deploy.kubernetes_api import VERSIONS, mutations, refusals
 
 _PROCESSOR: Final = ["--set", "project.image=shop:1", "--set", "processors[0].address=shop/revenue"]
@@ -46,6 +49,7 @@ def run() -> list[Outcome]:
         _timed("chart, renders", _renders),
         _timed("chart, objects", _objects),
         _timed("chart, spoilt objects", _spoilt),
+        _timed("chart, API server", _server),
         _timed("chart, values", _values),
     ]
 
@@ -118,6 +122,57 @@ def _spoilt() -> tuple[str, list[str]]:
 
 def _named(variant: str) -> list[tuple[str, charts.Object]]:
     return [(f"{variant} {each['kind']}", each) for each in charts.documents(variant)]
+
+
+def _server() -> tuple[str, list[str]]:
+    applied, pods, wrong = 0, 0, []
+    with api_server() as server:
+        for variant in charts.VARIANTS:
+            for how in ([], ["--is-upgrade"]):
+                rendered = [each for each in yaml.safe_load_all(charts.render(variant, *how)) if each]
+                for each in rendered:
+                    applied += 1
+                    if why := server.apply(each):
+                        wrong.append(f"{variant}: {each['kind']} {each['metadata']['name']}: {why}")
+                for owner, template in charts.pods(rendered):
+                    pods += 1
+                    if why := server.create_pod(owner["metadata"]["name"], template):
+                        wrong.append(f"{variant}: a pod of {owner['kind']} {owner['metadata']['name']}: {why}")
+        wrong += [f"warning: {each}" for each in server.warnings]
+        refused = [server.apply(each, dry_run=True) for each in _impossible()]
+        wrong += [f"taken: {name}" for name, why in zip(IMPOSSIBLE, refused, strict=True) if why is None]
+        admitted = server.create_pod("root", _as_root())
+        wrong += ["a pod of root is admitted"] if admitted is None else []
+    return f"{applied} applied, {pods} pods admitted, {len(refused) + 1} refused", wrong
+
+
+IMPOSSIBLE: Final = (
+    "a label that is none",
+    "a name that is none",
+    "a port beyond the last",
+    "less than no replicas",
+    "a quantity",
+)
+"""What a schema of types alone takes, and the server does not."""
+
+
+def _impossible() -> list[charts.Object]:
+    (deployment,) = [each for each in charts.documents("default") if each["kind"] == "Deployment"]
+    made = [copy.deepcopy(deployment) for _ in IMPOSSIBLE]
+    label, name, port, replicas, quantity = made
+    label["metadata"]["labels"]["helm.sh/chart"] = "meshport 0.1.0+1"
+    name["metadata"]["name"] = "mesh_registry"
+    port["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = 80_811
+    replicas["spec"]["replicas"] = -1
+    quantity["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] = "1 GB"
+    return made
+
+
+def _as_root() -> charts.Object:
+    ((_owner, template),) = charts.pods(charts.documents("default"))
+    made = copy.deepcopy(template)
+    made["spec"]["securityContext"] |= {"runAsNonRoot": False, "runAsUser": 0}
+    return made
 
 
 def _values() -> tuple[str, list[str]]:

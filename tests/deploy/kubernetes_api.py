@@ -104,18 +104,22 @@ def _schemas() -> Path:
 
 
 @cache
-def _operator_schemas() -> dict[str, Object]:
-    """Return the schemas of the operator's resources, by kind."""
+def operator_definitions() -> list[Object]:
+    """Return the CustomResourceDefinitions of the two resources of Prometheus' operator."""
     done = subprocess.run(["go", "mod", "download", "-json", _OPERATOR], capture_output=True, check=True)
     folder = Path(json.loads(done.stdout)["Dir"]) / "example" / "prometheus-operator-crd"
-    found = {}
-    for name in ("podmonitors", "prometheusrules"):
-        text = (folder / f"monitoring.coreos.com_{name}.yaml").read_text(encoding="utf-8")
-        definition = yaml.safe_load(text)["spec"]
-        for each in definition["versions"]:
-            if each["name"] == "v1":
-                found[definition["names"]["kind"]] = each["schema"]["openAPIV3Schema"]
-    return found
+    files = [folder / f"monitoring.coreos.com_{name}.yaml" for name in ("podmonitors", "prometheusrules")]
+    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
+
+
+def _operator_schemas() -> dict[str, Object]:
+    """Return the schemas of the operator's resources, by kind."""
+    return {
+        each["spec"]["names"]["kind"]: version["schema"]["openAPIV3Schema"]
+        for each in operator_definitions()
+        for version in each["spec"]["versions"]
+        if version["name"] == "v1"
+    }
 
 
 def _closed(schema: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pytest
 from meshport.kafka.properties import REPLICAS
 from meshport.project.clusters import kafka_clusters
 from tests.bench.__main__ import PARTS
+from tests.deploy.ports import free_port
 from tests.docs.shell import shell
 from tests.running import environment
 from tests.waiting import wait_for
@@ -24,13 +24,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "sizing.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh(?: serve)?)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 BACKUPS = re.findall(r"^```(sh(?: serve)?)\n(.*?)^```", TEXT.partition("## Backups")[2], re.MULTILINE | re.DOTALL)
-
-
-def free_port() -> int:
-    """Return a port of this machine on which no process listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 @contextmanager
