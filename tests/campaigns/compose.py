@@ -94,7 +94,7 @@ def _up() -> Iterator[Composed]:
         say(f"docker {engine.docker('version', '--format', '{{.Server.Version}}')}, {_version(command)}")
         for image, version in build_stand_ins(engine, base, compose["services"]).items():
             say(f"stand-in for {image}: {version}")
-        changed = on_host_network(compose, engine.folder / "hosts")
+        changed = on_host_network(compose, engine.folder)
         say("differs from deploy/compose.yml, for an engine without a bridge:")
         for line in difference(compose, changed):
             say(f"  {line}")

@@ -166,7 +166,7 @@ class _Events:
 
     def __enter__(self) -> Iterator[str]:
         assert self._process.stdout is not None
-        return (json.loads(line)["status"] for line in self._process.stdout if line.startswith("{"))
+        return (json.loads(line)["Action"] for line in self._process.stdout if line.startswith("{"))
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()

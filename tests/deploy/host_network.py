@@ -25,12 +25,13 @@ def addresses(compose: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"127.0.1.{number}" for number, name in enumerate(compose["services"], 1)}
 
 
-def on_host_network(compose: Mapping[str, Any], hosts: Path) -> dict[str, Any]:
+def on_host_network(compose: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a compose file for such an engine.
 
     Args:
         compose: the file for an engine with a bridge.
-        hosts: a file that is written, with the name of each service and of each of its aliases.
+        folder: to which `hosts` is written, with the name of each service and of each of its aliases, and `host.conf`, which has
+            the C library take all addresses of a name, as it does of a name server's answer.
     """
     changed = {name: part for name, part in deepcopy(dict(compose)).items() if not name.startswith("x-")}
     lines = ["127.0.0.1 localhost"]
@@ -44,8 +45,10 @@ def on_host_network(compose: Mapping[str, Any], hosts: Path) -> dict[str, Any]:
             if part in service:
                 service[part] = json.loads(_OWN.sub(address, json.dumps(service[part])))
         service["network_mode"] = "host"
-        service["volumes"] = [*service.get("volumes", ()), f"{hosts}:/etc/hosts:ro"]
-    hosts.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        mounts = [f"{folder / each}:/etc/{each}:ro" for each in ("hosts", "host.conf")]
+        service["volumes"] = [*service.get("volumes", ()), *mounts]
+    (folder / "hosts").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "host.conf").write_text("multi on\n", encoding="utf-8")
     return changed
 
 
