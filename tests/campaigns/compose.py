@@ -138,14 +138,14 @@ def _settle(mesh: Composed) -> bool:
 
 def _recount(mesh: Composed, when: str) -> bool:
     """Compare every derived product with its recount, while the sources are stopped; print the verdict and return it."""
-    mesh.compose("stop", "sources")
+    mesh.stop("sources")
     try:
         written = mesh.compose("run", "--rm", "--no-deps", "-T", "apply", "recount", "--json")
     except EngineError as error:
         say(f"{when}: recount WRONG: {error}")
         return False
     finally:
-        mesh.compose("start", "sources")
+        mesh.start("sources")
     verdicts = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
     right = bool(verdicts) and all(each["agrees"] for each in verdicts)
     records = sum(each["found"] for each in verdicts)
@@ -155,7 +155,7 @@ def _recount(mesh: Composed, when: str) -> bool:
 
 def _ask_the_other(mesh: Composed, stopped: str) -> bool:
     """Stop one registry, and ask for the products under the name of both."""
-    mesh.compose("stop", stopped)
+    mesh.stop(stopped)
     try:
         found = mesh.compose("run", "--rm", "--no-deps", "-T", "apply", "search", "--json").count("mesh://")
         say(f"{stopped} is stopped: http://registry:8081 answers, {found} addresses")
@@ -163,20 +163,20 @@ def _ask_the_other(mesh: Composed, stopped: str) -> bool:
         say(f"{stopped} is stopped: WRONG: {error}")
         return False
     finally:
-        mesh.compose("start", stopped)
+        mesh.start(stopped)
         mesh.await_healthy(stopped, _HEALTHY_S)
     return bool(found)
 
 
 def _alert(mesh: Composed) -> bool:
     """Stop a processor until its alert fires, start it, and wait until it is resolved."""
-    mesh.compose("stop", _STOPPED)
+    mesh.stop(_STOPPED)
     stopped = time.monotonic()
     fired = _await_alert(mesh, firing=True)
     say(
         f"{_STOPPED} is stopped: {_ALERT['alertname']} {f'fires after {fired:.0f} s' if fired else 'does not fire: WRONG'}"
     )
-    mesh.compose("start", _STOPPED)
+    mesh.start(_STOPPED)
     resolved = _await_alert(mesh, firing=False)
     say(f"{_STOPPED} is started: {f'resolved after {resolved:.0f} s' if resolved else 'not resolved: WRONG'}")
     say(f"it was away for {time.monotonic() - stopped:.0f} s")

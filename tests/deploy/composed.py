@@ -102,6 +102,14 @@ class Composed:
         """Return the id of a service's container, which it keeps when it is started again."""
         return self.compose("ps", "--all", "--quiet", service).split()[0]
 
+    def stop(self, service: str) -> None:
+        """Ask a service to end, and wait until it has; nothing starts it again."""
+        self.engine.docker("stop", "--time", "60", self.container(service))
+
+    def start(self, service: str) -> None:
+        """Start a service that was stopped, and nothing else: Compose would start what it depends on as well."""
+        self.engine.docker("start", self.container(service))
+
     def kill(self, service: str) -> float:
         """End the first process of a service by SIGKILL, from outside of the engine: it has crashed. Return when.
 
