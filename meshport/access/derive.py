@@ -68,6 +68,6 @@ def combined(rights: Iterable[Rights]) -> Rights:
 def _written(product: Product, port: BoundPort, principal: str) -> Rights:
     if product.process is not None and port.address.port == product.default_port.name:
         because = f"{caller_name(product.address)} builds {port.address}"
-        return {port.cluster: dict.fromkeys(processor_acls(principal, [port.topic]), because)}
+        return {port.cluster: dict.fromkeys(processor_acls(principal, [port.topic], port.topics), because)}
     because = f"{caller_name(product.address)} publishes to {port.address}"
     return {port.cluster: dict.fromkeys(writer_acls(principal, port.topics), because)}

@@ -4,7 +4,9 @@ Of an output port with the topic T, and an input port with the topic R:
 
 - a writer may write to T;
 - a processor may do that too, and whatever it has to with the topics of its own, whose names begin with T and a dot, as those of
-  further generations do; its consumer group and transactional ids begin with `meshport.process.T`;
+  further generations do; its consumer group and transactional ids begin with `meshport.process.T`. It may delete what it has
+  processed from the repartition topic of each generation. Kafka has one right for that and for deleting the topic, so that it is
+  given for these topics by name, and for no changelog and no quarantine;
 - a reader may read R, in consumer groups `<domain>.<product>` and `<domain>.<product>.<anything>`, and keep what these fail on in
   topics of their own, whose names begin with `meshport.reader.` and the group.
 
@@ -18,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshport.access.principals import login
-from meshport.address import readers_prefix
+from meshport.address import readers_prefix, repartition_name
 from meshport.kafka.acls import Acl, Allow
 from meshport.kafka.consumer import WITHOUT_GROUP
 
@@ -40,15 +42,17 @@ def writer_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
     return _acls(principal, [Allow("topic", each, ("write", "describe-configs")) for each in topics])
 
 
-def processor_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
+def processor_acls(principal: str, topics: Iterable[str], generations: Iterable[str] = ()) -> frozenset[Acl]:
     """Return the ACLs of a principal that runs processors, beside what they read as `reader_acls` has it.
 
     Args:
         principal: `User:NAME`.
         topics: the topics of the first generation of the output ports; the names of all other generations, and of the
             processor's own topics, begin with theirs and a dot.
+        generations: the topics of all generations of these ports.
     """
-    return _acls(principal, [right for each in topics for right in _processing(each)])
+    own = [right for each in topics for right in _processing(each)]
+    return _acls(principal, [*own, *(Allow("topic", repartition_name(each), ("delete",)) for each in generations)])
 
 
 def reader_acls(principal: str, caller: str, topics: Iterable[str]) -> frozenset[Acl]:

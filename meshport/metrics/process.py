@@ -59,6 +59,11 @@ COMMIT: Final = Histogram(
 ABORTED: Final = Counter(
     "meshport_processor_aborted_transactions_total", "Transactions that were aborted and done again.", ["processor"]
 )
+PURGES: Final = Counter(
+    "meshport_processor_repartition_purges_total",
+    "Requests to delete processed records of the repartition topic, by outcome: done, refused or failed.",
+    ["processor", "outcome"],
+)
 STATE_ROWS: Final = Gauge(
     "meshport_processor_state_rows", "Rows of the state of an assigned partition.", ["processor", "topic", "partition"]
 )

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
-from meshport.address import Address, topic_name
+from meshport.address import Address, repartition_name, topic_name
 from meshport.binding import Binding
 from meshport.catalog import Registration
 from meshport.errors import NotRegistered, RegistrationRefused, UnknownCluster
 from meshport.kafka.clusters import KafkaAccess
+from meshport.process.runtime.own_topics import lacking_retention
 from meshport.product import Product, line_of
 from meshport.project.check import Contracts, check_process
 from meshport.project.project import ProjectProduct
@@ -156,7 +157,10 @@ def carry_out(planned: ProductPlan, registry: ProductRegistry, admins: TopicAdmi
     """
     ports = {each.topic: each for each in _declared_ports(planned.product, planned.registration)}
     for change in planned.topics:
-        make_change(change, ports[change.name], admins.of(change.cluster))
+        if change.name in ports:
+            make_change(change, ports[change.name], admins.of(change.cluster))
+        else:
+            admins.of(change.cluster).set_config(change.name, change.config)
     # An event may have been published since the plan was made.
     unused = planned.unused and planned.unused & _unused(planned.product.product, registry, admins)
     return registry.register(
@@ -211,7 +215,30 @@ def _plan(product: ProjectProduct, registry: ProductRegistry, admins: TopicAdmin
     ]
     missing = {each.name for each in changes if each.new}
     ids = tuple(_id_changes(registration, _topic_ids(product.product, registration, admins), missing))
+    if product.product.process is not None:
+        changes += _repartition_change(next(_declared_ports(product, registration)), admins)
     return ProductPlan(product, registration, tuple(changes), ids, unused)
+
+
+def _repartition_change(built: DeclaredPort, admins: TopicAdmins) -> Iterator[TopicChange]:
+    """Yield the change of the repartition topic of a processor that an earlier version of Meshport has made.
+
+    Args:
+        built: the port that the processor builds.
+        admins: of the clusters.
+    """
+    found = admins.of(built.port.cluster).topic(repartition_name(built.topic))
+    if found is not None and (lacking := lacking_retention(found)):
+        yield TopicChange(
+            found.name,
+            found.partitions,
+            found.replication,
+            False,
+            dict(lacking),
+            before={name: found.setting(name) for name in lacking},
+            inherited=frozenset(name for name in lacking if name in found.defaults),
+            cluster=built.port.cluster,
+        )
 
 
 def _declared_ports(product: ProjectProduct, registration: Registration) -> Iterator[DeclaredPort]:

@@ -42,8 +42,9 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.history import Missing, removed_history
 from meshport.process import load_pipeline, make_plan
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
-from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
+from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.log_watch import present_plan
+from meshport.process.runtime.own_topics import CHANGELOG, CHANGELOG_WHILE_BUILT
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan
 from meshport.project.project import ProjectProduct

@@ -91,6 +91,15 @@ def test_a_processor_of_a_name_that_begins_alike_is_another() -> None:
     assert [each for each in acls if each.covers("topic", "listening.sessions.events.v1.g2.changelog")]
 
 
+def test_a_processor_deletes_from_repartition_topics_alone() -> None:
+    """The right to delete is for the repartition topic of each generation by name: no pattern, no changelog, no quarantine."""
+    acls = processor_acls("User:a", ["a.b.c.v1"], ["a.b.c.v1", "a.b.c.v1.g2"])
+    assert {(each.name, each.pattern) for each in acls if each.operation == "delete"} == {
+        ("a.b.c.v1.rekey", "literal"),
+        ("a.b.c.v1.g2.rekey", "literal"),
+    }
+
+
 def test_lines_for_people_have_all_operations_of_a_resource() -> None:
     """One line for each principal and resource."""
     assert summary(writer_acls(PLAYS, [TOPIC])) == [

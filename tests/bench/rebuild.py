@@ -37,7 +37,7 @@ from meshport.ports.publisher import Publisher
 from meshport.ports.scan import read_topic
 from meshport.ports.subscriber import Subscriber
 from meshport.process.engines import batch
-from meshport.process.runtime.kafka_log import CHANGELOG_WHILE_BUILT
+from meshport.process.runtime.own_topics import CHANGELOG_WHILE_BUILT
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan
 from meshport.project.apply import carry_out, plan

@@ -31,7 +31,8 @@ from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.operators import Apply, Filter
 from meshport.process.runtime import watchdog
 from meshport.process.runtime.engine import Engine
-from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.own_topics import ensure_topics
 from meshport.process.runtime.starting_offset import starting_offset
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import make_plan
@@ -176,8 +177,8 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
     stored = topics.stored(plan.source.topic)
     partition = TopicPartition(plan.source.topic, 0)
     alone = engine.FaustEngine(plan, Worker(plan, bound, topics.log), topics.log, tmp_path)
-    alone._work([partition], {partition: stored[5:8]})
-    alone._work([], {partition: [stored[15], stored[19]]})
+    alone._work([partition], {partition: stored[5:8]}, {})
+    alone._work([], {partition: [stored[15], stored[19]]}, {})
     alone.stop()
     assert {event.id: event.time for event in topics.events(plan.source.topic)} == {f"p{n}": at(n) for n in range(20)}
     assert len(topics.events(plan.output.topic)) == 20

@@ -21,7 +21,8 @@ from meshport.event.record import record_key
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
-from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.own_topics import ensure_topics
 from meshport.process.runtime.redrive import redrive
 from meshport.process.wire.plan import Plan
 from tests.connections import CONNECTIONS

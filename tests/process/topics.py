@@ -13,7 +13,8 @@ from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
 from meshport.process.engines.memory_ports import Ports
-from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.own_topics import ensure_topics
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan

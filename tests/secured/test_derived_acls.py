@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import product as pairs
 from pathlib import Path
 from uuid import uuid4
@@ -23,14 +24,17 @@ from meshport.access import (
     product_rights,
     reader_rights,
 )
-from meshport.address import Address, retry_name
+from meshport.address import Address, repartition_name, retry_name
 from meshport.cli.acls import MeshAcls
 from meshport.errors import KafkaError, MeshError
 from meshport.kafka.admin import Admin
 from meshport.kafka.clusters import KafkaClusters
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import WITHOUT_GROUP, Consumer
+from meshport.kafka.record_deletion import RecordDeletion
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.local.cluster import Cluster
+from meshport.process.runtime.repartition_purge import RepartitionPurge
 from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
@@ -38,12 +42,13 @@ from tests.connections import read_properties
 from tests.kafka.test_secured import create, join, transact, write
 from tests.kafka.test_secured import read as read_blindly
 from tests.mesh_session import Mesh
+from tests.process.processor import mesh as processor_mesh
 from tests.waiting import PATIENCE_S
 
 READINGS = """{"type": "record", "name": "Reading", "fields": [
   {"name": "sensor", "type": "string"}, {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}]}"""
 READ, WRITE, CREATE, ALTER = AclOperation.READ, AclOperation.WRITE, AclOperation.CREATE, AclOperation.ALTER
-DESCRIBE, CONFIGS = AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS
+DELETE, DESCRIBE, CONFIGS = AclOperation.DELETE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS
 Ops = frozenset[AclOperation]
 NOTHING: Ops = frozenset()
 
@@ -72,6 +77,7 @@ class Scene:
             "input's own": f"{given}.changelog",
             "output": built,
             "own": f"{built}.changelog",
+            "repartition": repartition_name(built),
             "generation": f"{built}.g2",
             "alike": f"{built}0",
             "reader's own": retry_name(f"{reads}.dashboard", given),
@@ -146,6 +152,7 @@ TOPICS: dict[tuple[str, str], Ops] = {
     ("processor", "input"): frozenset({READ, DESCRIBE, CONFIGS}),
     ("processor", "output"): frozenset({READ, WRITE, DESCRIBE, CONFIGS}),
     ("processor", "own"): frozenset({READ, WRITE, CREATE, ALTER, DESCRIBE, CONFIGS}),
+    ("processor", "repartition"): frozenset({READ, WRITE, CREATE, ALTER, DELETE, DESCRIBE, CONFIGS}),
     ("processor", "generation"): frozenset({READ, WRITE, CREATE, ALTER, DESCRIBE, CONFIGS}),
     ("reader", "input"): frozenset({READ, DESCRIBE, CONFIGS}),
     ("reader", "reader's own"): frozenset({READ, WRITE, CREATE, ALTER, DESCRIBE, CONFIGS}),
@@ -231,6 +238,38 @@ def test_what_is_allowed_is_done_and_what_is_not_is_refused(scene: Scene) -> Non
         ("reader", "read"),
         ("reader", "join"),
     }
+
+
+def test_a_processor_deletes_records_of_its_repartition_topic_alone(scene: Scene) -> None:
+    """It deletes what it has processed there; records of its changelogs and its quarantine stay, as for everybody else."""
+    outcomes = {}
+    for role, what in pairs(ROLES, ("repartition", "own", "output", "input")):
+        partition = TopicPartition(scene.topics[what], 0)
+        deletion = RecordDeletion(scene.logins[role])
+        deletion.start({partition: 0})
+        deletion.wait(PATIENCE_S)
+        outcomes[role, what] = deletion.outcome()
+    done = {cell for cell, outcome in outcomes.items() if outcome.begins}
+    assert done == {("processor", "repartition")}
+    assert all(outcome.refused for cell, outcome in outcomes.items() if cell not in done)
+
+
+def test_without_the_right_a_processor_warns_once_and_loses_nothing(
+    scene: Scene, secured: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A processor whose ACLs are from an earlier version leaves the records where they are, and logs that once."""
+    plan, _ = processor_mesh(secured.bootstrap_servers, f"t{uuid4().hex[:8]}.")
+    assert plan.repartition is not None
+    name = plan.repartition.topic
+    Admin(secured.config).ensure_topic(name, 1)
+    write(secured.config, name)
+    purge = RepartitionPurge(replace(plan, kafka=scene.logins["stranger"]))
+    for _ in range(2):
+        purge.end({TopicPartition(name, 0): 1}, {TopicPartition(name, 0): 1})
+    (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert "may not `delete` the topic. Nothing is lost" in warning.getMessage()
+    with Consumer(secured.config) as consumer:
+        assert consumer.bounds(name)[0][0] == 0
 
 
 def test_who_may_not_see_acls_is_told_so(scene: Scene, secured: Cluster) -> None:

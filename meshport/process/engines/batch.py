@@ -37,6 +37,7 @@ from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.log_watch import run_with_added_partitions
 from meshport.process.runtime.measures import BatchMeasures
+from meshport.process.runtime.repartition_purge import RepartitionPurge
 from meshport.process.runtime.transactional import TransactionalWorker
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.wire.input import InputMessage, PartitionMessages
@@ -115,6 +116,8 @@ class BatchEngine(Engine):
         self._named, self._owned_at = member is not None, time.monotonic()
         self._aborts = 0
         self._limit = _FIRST
+        self._purge = RepartitionPurge(plan)
+        self._stored: Mapping[TopicPartition, int] = {}
 
     @property
     def loaded(self) -> int:
@@ -136,6 +139,7 @@ class BatchEngine(Engine):
             with suppress(KafkaError):  # the next run processes the batch again
                 self._commits.settle()
                 self._drain_repartition_topic()
+                self._purge.end(self.next_offsets, self._stored)
         finally:
             # In this order: the next owner of a partition waits for transactions that are open.
             self._commits.close()
@@ -201,6 +205,7 @@ class BatchEngine(Engine):
             raise
         except KafkaError as error:
             self._recover(error)
+        self._purge.look(self.next_offsets, self._stored)
 
     def _drain_repartition_topic(self) -> None:
         """Process what was re-keyed so far: another logic that takes the product over could not (`meshport rebuild`)."""
@@ -238,6 +243,7 @@ class BatchEngine(Engine):
         offsets = self._next_offsets()
         redriven, watermark = worker.redriven_offsets, worker.watermark
         recorded, sizes = dict(worker.recorded), worker.state_sizes
+        stored = worker.next_offsets
 
         def publish_facts() -> None:
             """Update what the watchdog reads, once the batch is committed."""
@@ -249,6 +255,7 @@ class BatchEngine(Engine):
             self.next_offsets = {each: offset for each, offset in offsets.items() if each in assigned}
             self.redriven_offsets, self.watermark = redriven, watermark
             self.recorded, self.state_sizes = recorded, sizes
+            self._stored = stored
 
         self._commits.commit(offsets, membership, publish_facts)
         if worker.computed_s < _OVERLAP_S:

@@ -22,8 +22,9 @@ from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.input_reader import InputReader
-from meshport.process.runtime.kafka_log import CachedEntries, ensure_topics
+from meshport.process.runtime.kafka_log import CachedEntries
 from meshport.process.runtime.log_watch import present_plan
+from meshport.process.runtime.own_topics import ensure_topics
 from meshport.process.runtime.transactional import TransactionalWorker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import PartitionMessages

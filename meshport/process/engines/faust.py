@@ -39,6 +39,7 @@ from meshport.process.engines.faust_login import credentials
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.log_watch import run_with_added_partitions
+from meshport.process.runtime.repartition_purge import RepartitionPurge
 from meshport.process.runtime.starting_offset import assign, starting_offset
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Worker
@@ -106,6 +107,8 @@ class FaustEngine(Engine):
         self._buffered = 0
         self._wanted: set[TopicPartition] = set()
         self._positions: Mapping[TopicPartition, int] = {}
+        self._purge = RepartitionPurge(plan)
+        self._stored: Mapping[TopicPartition, int] = {}
 
     @property
     def loaded(self) -> int:
@@ -143,6 +146,7 @@ class FaustEngine(Engine):
                 await self._turn()
             if not self._stopping.is_set():
                 raise ProcessError(f"faust stopped by itself: {app.crash_reason!r}")
+        await self._in_worker(partial(self._purge.end, self._accepted, self._stored))
 
     def _new_app(self) -> MeshApp:
         # librdkafka also takes `SASL_SSL://host:port`.
@@ -221,8 +225,9 @@ class FaustEngine(Engine):
             new = [partition for partition in self._wanted if partition not in self.next_offsets]
             taken = self._take()
             batches = {partition: [_inbound(message) for message in messages] for partition, messages in taken.items()}
-            await asyncio.wrap_future(self._executor.submit(partial(self._work, new, batches)))
-            self.next_offsets, self.watermark = self._worker.next_offsets, self._worker.watermark
+            await self._in_worker(partial(self._work, new, batches, self._accepted))
+            self._stored = self._worker.next_offsets
+            self.next_offsets, self.watermark = self._stored, self._worker.watermark
             self.redriven_offsets = self._worker.redriven_offsets
             self.recorded, self.state_sizes = dict(self._worker.recorded), self._worker.state_sizes
             self.restored = not self._wanted - self.next_offsets.keys()
@@ -233,6 +238,13 @@ class FaustEngine(Engine):
         if self._buffered:
             self._wake.set()
         self._room.set()
+
+    async def _in_worker(self, job: Callable[[], None]) -> None:
+        await asyncio.wrap_future(self._executor.submit(job))
+
+    @property
+    def _accepted(self) -> dict[TopicPartition, int]:
+        return {TopicPartition(*tp): offset for tp, offset in self._consumer.accepted.items()}
 
     def _take(self) -> dict[TopicPartition, list[FaustMessage]]:
         """Take up to `_BATCH` messages of each assigned partition out of the buffers."""
@@ -246,14 +258,20 @@ class FaustEngine(Engine):
 
     # -- in the worker's thread ------------------------------------------------------------------------------------
 
-    def _work(self, new: list[TopicPartition], batches: dict[TopicPartition, list[InputMessage]]) -> None:
-        """Restore the state of newly assigned partitions, and process a batch."""
+    def _work(
+        self,
+        new: list[TopicPartition],
+        batches: dict[TopicPartition, list[InputMessage]],
+        accepted: Mapping[TopicPartition, int],
+    ) -> None:
+        """Restore the state of newly assigned partitions, process a batch, and delete what was committed before it."""
         for partition in new:
             assign(self._worker, partition, self._log)
         whole = {partition: self._without_gaps(partition, messages) for partition, messages in batches.items()}
         fresh = {partition: messages for partition, messages in whole.items() if messages}
         if self._worker.look() or fresh:
             self._worker.process(fresh, self._confirm_ownership)
+        self._purge.look(accepted, self._worker.next_offsets)
 
     def _confirm_ownership(self) -> None:
         """Have the group confirm that the assigned partitions are still this member's.

@@ -81,10 +81,15 @@ class TrackedThread(AIOKafkaConsumerThread):
 
 
 class TrackedConsumer(Consumer):
-    """A faust consumer that takes offsets to commit from `OffsetTracker`."""
+    """A faust consumer that takes offsets to commit from `OffsetTracker`.
+
+    Attributes:
+        accepted: the offsets that the group has taken from this member, by partition.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.trackers: dict[TP, OffsetTracker] = defaultdict(OffsetTracker)
+        self.accepted: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -128,7 +133,10 @@ class TrackedConsumer(Consumer):
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = {tp: self._committed_offset[tp] for tp in offsets}
         committed = await super()._commit_offsets(offsets, start_new_transaction)
-        if not committed:
+        if committed:
+            # faust leaves out partitions that were revoked meanwhile, and notes those that it has committed.
+            self.accepted |= {tp: offset for tp, offset in offsets.items() if self._committed_offset[tp] == offset}
+        else:
             self._committed_offset.update(before)
         return committed
 

@@ -20,7 +20,6 @@ from meshport.ports.scan import TopicFollower, TopicRange, history_reader, read_
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
-from meshport.process.wire.plan import Plan
 
 PRODUCER_SETTINGS: Final = {"message.max.bytes": LARGEST, "linger.ms": 1}
 """librdkafka's settings for what a processor writes."""
@@ -31,62 +30,11 @@ _PAUSE_S: Final = 0.05
 _TIMED_OUT: Final = "_TIMED_OUT"
 _NOW_S: Final = 1.0
 
-# Compaction must not, within these ten minutes, drop a row because of a zombie's late write of an older one.
-CHANGELOG: Final = {
-    "cleanup.policy": "compact",
-    "min.compaction.lag.ms": "600000",
-    "delete.retention.ms": "86400000",
-    "min.cleanable.dirty.ratio": "0.5",
-    "segment.bytes": str(64 * 1024 * 1024),
-    "max.message.bytes": str(LARGEST),
-}
-"""The topic settings of a changelog."""
-
-CHANGELOG_WHILE_BUILT: Final = {
-    "min.compaction.lag.ms": "0",
-    "delete.retention.ms": "60000",
-    "min.cleanable.dirty.ratio": "0.1",
-    "segment.bytes": str(32 * 1024 * 1024),  # the active segment is never compacted
-}
-"""The settings that differ while a rebuild writes the changelog: its one writer fences its predecessors and nothing reads
-the changelog yet, so the log cleaner may drop replaced rows at once, and the final restore reads fewer entries."""
-
-_REPARTITION: Final = {
-    "cleanup.policy": "delete",
-    "retention.ms": str(7 * 86_400_000),
-    "max.message.bytes": str(LARGEST),
-}
-_KEPT_FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(LARGEST)}
-
 GO_ON: Final = "`--allow-missing` (of `meshport run`, `meshport rebuild`) goes on with what is left"
 """The hint of an error about history that a processor needs and that is removed."""
 
 CachedEntries = Callable[[str, int], Iterable[ChangelogRecord] | None]
 """Returns the entries of a changelog partition, (topic, partition), that was read already; None of any other."""
-
-
-def ensure_topics(plan: Plan, admin: Admin) -> None:
-    """Create the topics that the processor itself owns: changelogs, repartition, late, quarantine and redrive topics.
-
-    Raises:
-        TopicError: one exists with another number of partitions.
-    """
-    known = admin.partitions()
-    if plan.repartition is not None:
-        admin.ensure_topic(plan.repartition.topic, plan.repartition.partitions, _REPARTITION)
-    # These have a partition for each of an input; messages are written to it by number, so that more can be added.
-    for topic, partitions, config in (
-        *((each.stage.changelog, each.stage.partitions, CHANGELOG) for each in plan.sources),
-        (plan.redrive_topic, plan.redrive_partitions, _KEPT_FOREVER),
-    ):
-        if 0 < known.get(topic, 0) < partitions:
-            admin.add_partitions(topic, partitions)
-        admin.ensure_topic(topic, partitions, config)
-    if plan.repartition is not None:
-        admin.ensure_topic(plan.repartition.changelog, plan.repartition.partitions, CHANGELOG)
-    admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _KEPT_FOREVER)
-    if plan.timed:
-        admin.ensure_topic(plan.late_topic, plan.output.partitions, _KEPT_FOREVER)
 
 
 class Sink(Protocol):

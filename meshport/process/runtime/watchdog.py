@@ -21,9 +21,10 @@ from meshport.ports.history import UndecidedHistory
 from meshport.ports.stop_signals import stopped_by_signals
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.runtime.engine import Engine
-from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
+from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.log_watch import PlanWatch
 from meshport.process.runtime.measures import ProcessorMeasures
+from meshport.process.runtime.own_topics import ensure_topics
 from meshport.process.wire.plan import Plan
 
 STALL_S: Final = STUCK_S
