@@ -17,6 +17,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from meshport.errors import AuditBroken
+from meshport.newer import OrNewer
 
 NO_HASH: Final = "0" * 64
 """`previous` of the first entry, and the head of an empty audit."""
@@ -61,7 +62,7 @@ class AuditEntry(_AuditModel):
     by: str
     action: str
     resource: str
-    outcome: AuditOutcome
+    outcome: OrNewer[AuditOutcome]
     detail: str
     policies: str | None
     hash: str

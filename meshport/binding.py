@@ -7,9 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meshport.newer import OrNewer, OrUnread, Unread
 from meshport.product.day import Day
 from meshport.product.descriptor import Product, Status
 from meshport.product.input_port import AddressText
+
+PortEnvelope = Literal["cloudevents", "none"]
+"""What the events of a topic are: CloudEvents, or messages of other writers."""
 
 TopicId = Annotated[str, Field(pattern="^[A-Za-z0-9+/_-]{22}$")]
 """Kafka's id of a topic: a UUID in base64 (KIP-516)."""
@@ -72,7 +76,7 @@ class Binding(BaseModel):
     key: tuple[str, ...] = ()
     time: str | None = None
     type: str
-    envelope: Literal["cloudevents", "none"] = "cloudevents"
+    envelope: OrNewer[PortEnvelope] = "cloudevents"
     subject: str
     schema_id: int
     fingerprint: str
@@ -81,7 +85,7 @@ class Binding(BaseModel):
     generation: int = 1
     continues: tuple[Continuation, ...] = ()
     live_from: Day | None = None
-    status: Status = Status.ACTIVE
+    status: OrNewer[Status] = Status.ACTIVE
     deprecated_on: Day | None = None
     successor: AddressText | None = None
     owner: str
@@ -89,7 +93,10 @@ class Binding(BaseModel):
 
 
 class RegisteredProduct(BaseModel):
-    """A product as `GET /api/v1/dataproducts/{guid}` returns it: the fields that data catalogs use, and the whole descriptor."""
+    """A product as `GET /api/v1/dataproducts/{guid}` returns it: the fields that data catalogs use, and the whole descriptor.
+
+    A `descriptor` of a newer registry that this version cannot read raises `NewerRegistry` when it is used.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -102,5 +109,10 @@ class RegisteredProduct(BaseModel):
     description: str
     readable_key: str = Field(alias="readableDataProductKey")
     required_security_group: str | None = Field(alias="requiredSecurityGroup")
-    descriptor: Product
+    descriptor: Annotated[Product, OrUnread("descriptor")]
     bindings: tuple[Binding, ...] = ()
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this version can read the descriptor."""
+        return not isinstance(self.descriptor, Unread)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.binding import RegisteredProduct, TopicId
 from meshport.differences import differences
+from meshport.newer import OrNewer
 from meshport.product.day import Day
 from meshport.product.descriptor import Archetype, OutputPort, Product, Status
 from meshport.product.input_port import AddressText
@@ -148,9 +149,9 @@ class ProductSummary(_CatalogResponse):
     address: AddressText
     display_name: str
     description: str
-    archetype: Archetype
+    archetype: OrNewer[Archetype]
     owner: str
-    status: Status
+    status: OrNewer[Status]
     tags: tuple[str, ...] = ()
     classification: str
 
@@ -187,10 +188,10 @@ class Reader(_CatalogResponse):
     address: AddressText
     reads: AddressText
     fields: tuple[str, ...] = ()
-    archetype: Archetype
+    archetype: OrNewer[Archetype]
     owner: str
     contact: str | None = None
-    status: Status
+    status: OrNewer[Status]
 
 
 class WaiverRequest(BaseModel):
@@ -266,7 +267,7 @@ class PortPast(_CatalogResponse):
     """
 
     port: OutputPort
-    status: Status
+    status: OrNewer[Status]
     versions: tuple[SchemaVersion, ...]
     readers: tuple[Reader, ...] = ()
     waivers: tuple[Waiver, ...] = ()
@@ -303,9 +304,9 @@ class LineageNode(_CatalogResponse):
     """
 
     address: AddressText
-    archetype: Archetype
+    archetype: OrNewer[Archetype]
     owner: str
-    status: Status
+    status: OrNewer[Status]
     distance: int
 
 

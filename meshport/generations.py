@@ -13,6 +13,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.binding import TopicId
+from meshport.newer import OrNewer
 from meshport.product.input_port import AddressText
 
 
@@ -56,7 +57,7 @@ class Hold(_GenerationsResponse):
     """
 
     number: int
-    phase: Phase
+    phase: OrNewer[Phase]
     expires_in_s: float
 
 
@@ -74,7 +75,7 @@ class Generation(_GenerationsResponse):
 
     number: int
     topic: str
-    state: GenerationState
+    state: OrNewer[GenerationState]
     made_by: str | None = None
     created_at: datetime
     ended_at: datetime | None = None
@@ -105,8 +106,8 @@ class Generations(_GenerationsResponse):
 
     @property
     def is_handed_over(self) -> bool:
-        """Whether the processors of the port have to pause now."""
-        return self.hold is not None and self.hold.phase is Phase.HANDOVER
+        """Whether the processors of the port have to pause now; in a phase that this version does not know, they do."""
+        return self.hold is not None and self.hold.phase is not Phase.BUILD
 
 
 class OpenGeneration(_GenerationsRequest):

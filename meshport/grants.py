@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from meshport.newer import OrNewer
 from meshport.product.descriptor import Product
 from meshport.product.input_port import AddressText
 
@@ -118,7 +119,7 @@ class Grant(_AccessAnswer):
     address: AddressText
     owner: str
     purpose: str
-    state: GrantState
+    state: OrNewer[GrantState]
     requested_by: str
     requested_at: datetime
     wanted_until: datetime | None = None
@@ -162,10 +163,10 @@ class PortReader(_AccessAnswer):
     by_grant: bool = False
     policies: tuple[str, ...] = ()
     grant: int | None = None
-    state: GrantState | None = None
+    state: OrNewer[GrantState] | None = None
 
 
-class GrantedAcl(_AccessAnswer):
+class GrantedAcl(_AccessBody):
     """An ACL that was created for a grant, and that is deleted once no grant needs it.
 
     Attributes:

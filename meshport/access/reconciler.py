@@ -17,6 +17,7 @@ from meshport.access.principals import Principals
 from meshport.errors import KafkaError
 from meshport.grants import Grant, GrantedAcl, GrantState
 from meshport.kafka.acls import Acl, Operation, Pattern, Resource
+from meshport.newer import insist_known
 
 __all__ = ["GrantNotes", "Reconciled", "grant_rights", "reconcile"]
 
@@ -61,9 +62,11 @@ def grant_rights(grants: Collection[Grant], ports: MeshPorts, principals: Princi
 
     Raises:
         RegistryUnavailable: the registry did not answer.
+        NewerRegistry: a grant is in a state that this version does not know, so that it may be in force or not.
     """
     rights = []
     for each in grants:
+        insist_known(each.state, f"grant {each.id}")
         if each.state is not GrantState.GRANTED or each.forbidden_by:
             continue
         for port in ports.read_by(each.address):

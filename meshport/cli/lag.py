@@ -56,7 +56,7 @@ class _Scope:
                 self.topics.setdefault(config, set()).update({binding.topic, *earlier})
                 self.earlier |= earlier
                 self.addresses[binding.topic] = binding.address
-                if product.descriptor.process is not None:
+                if product.is_readable and product.descriptor.process is not None:
                     self.processors[processor_group(binding.topic)] = product.descriptor.address
 
     def shows(self, lag: PartitionLag) -> bool:

@@ -30,6 +30,7 @@
     │   ├── NotRegistered         a product, address, subject or schema that is not registered
     │   ├── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
     │   ├── LoginRefused          a login that cannot be made, has ended, or would be readable on the network
+    │   ├── NewerRegistry         a value of a newer registry that is needed and not known here
     │   └── AuditBroken           entries of an audit that were changed, removed, added or moved
     ├── OutboxUnavailable         the database of an outbox does not answer, or has no outbox
     ├── ShardLost                 a shard of an outbox that another relay has taken
@@ -84,6 +85,7 @@ from meshport.errors.process import ProcessError, StateDamaged
 from meshport.errors.registry import (
     AuditBroken,
     LoginRefused,
+    NewerRegistry,
     NotRegistered,
     RegistrationRefused,
     RegistryError,
@@ -111,6 +113,7 @@ __all__ = [
     "MemberFenced",
     "MeshError",
     "MetricsUnavailable",
+    "NewerRegistry",
     "NotRegistered",
     "OutboxUnavailable",
     "PartitionsAdded",

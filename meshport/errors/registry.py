@@ -69,3 +69,7 @@ class AuditBroken(RegistryError):  # noqa: N818 - names a finding
     """
 
     number: int | None = None
+
+
+class NewerRegistry(RegistryError):  # noqa: N818 - names a state
+    """Raised when a value of a newer registry is needed that this version does not know."""

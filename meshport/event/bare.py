@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from meshport.binding import Binding
+from meshport.binding import Binding, PortEnvelope
 from meshport.codec import PREFIX_BYTES, SCHEMA_HEADER, Codec, prefix
 from meshport.errors import EventError, PublishError
 from meshport.event.attributes import AVRO, DATA_SCHEMA, Extension, Headers
@@ -24,6 +24,7 @@ from meshport.event.reading import ContractReader, ReaderSchemas
 from meshport.event.record import event_time
 from meshport.event.value import Decode, SchemaSource, ValueReader
 from meshport.event.writer import EventWriter
+from meshport.newer import unknown_value
 from meshport.schema import Schema, parse_schema
 
 BARE: Final = "none"
@@ -44,7 +45,11 @@ def reader_for(binding: Binding, schemas: SchemaSource, reader: Schema | ReaderS
         binding: of the port.
         schemas: looks schemas up, usually in a registry.
         reader: as for `EventReader`.
+
+    Raises:
+        NewerRegistry: this version does not know the form of the port's events.
     """
+    _insist_known(binding)
     return BareReader(binding, schemas, reader) if binding.envelope == BARE else EventReader(schemas, reader)
 
 
@@ -54,10 +59,17 @@ def writer_for(binding: Binding, codec: Codec) -> EventWriter | BareWriter:
     Raises:
         EventError: CloudEvents does not allow the source or the type.
         SchemaError: a default in the schema is not a value of its field.
+        NewerRegistry: this version does not know the form of the port's events.
     """
+    _insist_known(binding)
     if binding.envelope == BARE:
         return BareWriter(binding, codec)
     return EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
+
+
+def _insist_known(binding: Binding) -> None:
+    if binding.envelope not in get_args(PortEnvelope):
+        raise unknown_value(binding.envelope, f"the envelope of {binding.address}", PortEnvelope)
 
 
 class BareReader(EventReader):

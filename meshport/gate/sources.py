@@ -261,7 +261,7 @@ class SavedSource:
     @cached_property
     def _past(self) -> ProductPast:
         try:
-            return ProductPast.model_validate_json(self.file.read_bytes())
+            return ProductPast.model_validate_json(self.file.read_bytes(), extra="ignore")
         except OSError as error:
             raise ProjectError(f"{self.file} cannot be read: {error.strerror}", file=str(self.file)) from error
         except ValidationError as error:

@@ -95,7 +95,15 @@ class Doctor:
                 "update the older one; the two understand each other if they are one version apart",
             )
         try:
-            self._products = {each.descriptor.address.key: each for each in registered_products(self.registry)}
+            for each in registered_products(self.registry):
+                if each.is_readable:
+                    self._products[each.descriptor.address.key] = each
+                else:
+                    yield Diagnosis.warning(
+                        "registry",
+                        f"this version cannot read the descriptor of {each.readable_key}",
+                        "update Meshport here",
+                    )
         except RegistrationRefused as error:
             yield Diagnosis.wrong(
                 "registry", f"the registry refuses this caller: {error.message}", error.hint or _login(error)

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import httpx2
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.config import ExtraValues
 
+from meshport import __version__
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
 from meshport.registry.login import RegistryLogin, TokenSource, registry_login
+from meshport.registry.versions import MESH_API, NO_SUCH_CALL, UNKNOWN_FIELD, version_note
 
 Transport = httpx2.BaseTransport
 AsyncTransport = httpx2.AsyncBaseTransport
 _Model = TypeVar("_Model", bound=BaseModel)
 _Any = TypeVar("_Any")
+_Parsed_co = TypeVar("_Parsed_co", covariant=True)
 # `host:8081`, as people name a server; a user and a password need the whole URL, so that no part of one is taken for a host.
 _SERVER: Final = re.compile(r"[\w.-]+(:[0-9]+)?(/[^@]*)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?(/[^@]*)?")
 _CONNECT_S = 5.0  # a registry that is busy judging a contract still accepts connections
@@ -79,7 +83,7 @@ class _Origin:
         self.options: dict[str, Any] = {
             "base_url": self.url,
             "auth": _auth(given, login),
-            "headers": login.headers,
+            "headers": {"user-agent": f"meshport/{__version__}", **login.headers},
             "timeout": httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S)),
             # A proxy of the environment is for the internet, and the registry is in the user's own network.
             "trust_env": False,
@@ -106,6 +110,14 @@ class _Origin:
             problem = _Problem.model_validate_json(response.content)
         except ValidationError:
             problem = _Problem()
+        path = str(response.request.url).removeprefix(self.url)
+        if problem.message in NO_SUCH_CALL and path.startswith(MESH_API):
+            return RegistryUnavailable(
+                f"the registry at {self.url} has no {response.request.method} {path.partition('?')[0]}",
+                url=self.url,
+                status=status,
+                hint=version_hint(response) or "is that the URL of a registry?",
+            )
         if status >= 500 or not problem.message:
             return RegistryUnavailable(
                 f"the registry at {self.url} answered {status}: {problem.message or 'no message'}",
@@ -117,9 +129,10 @@ class _Origin:
             return NotRegistered(
                 problem.message, successor=problem.successor, url=self.url, status=status, hint=problem.hint
             )
-        return RegistrationRefused(
-            problem.message, findings=problem.findings, url=self.url, status=status, hint=problem.hint
-        )
+        hint = problem.hint
+        if any(UNKNOWN_FIELD.search(each) for each in problem.findings):
+            hint = version_hint(response) or hint
+        return RegistrationRefused(problem.message, findings=problem.findings, url=self.url, status=status, hint=hint)
 
 
 class Requests:
@@ -338,18 +351,32 @@ class _Problem(BaseModel):
     successor: str | None = None
 
 
-def parse_response(response: httpx2.Response, parse: Callable[[bytes], _Any]) -> _Any:
+class Parse(Protocol[_Parsed_co]):
+    """Reads a body: `model_validate_json` of a model, or `validate_json` of a `TypeAdapter`."""
+
+    def __call__(self, data: bytes, /, *, extra: ExtraValues) -> _Parsed_co:
+        """Return what the body holds."""
+
+
+def version_hint(response: httpx2.Response) -> str | None:
+    """Return what to do where registry and client are of different versions; None where they are not."""
+    return version_note(response.headers, response.request.url.path)
+
+
+def parse_response(response: httpx2.Response, parse: Parse[_Any]) -> _Any:
     """Return the parsed body of a response.
+
+    A field that this version does not know is let by, in whatever model it is: a newer registry may have added it.
 
     Raises:
         RegistryUnavailable: the body is not what a registry of this version sends.
     """
     try:
-        return parse(response.content)
+        return parse(response.content, extra="ignore")
     except ValidationError as error:
         raise RegistryUnavailable(
             f"{response.request.url} answered what no registry of this version sends: {error}",
             url=str(response.request.url),
             status=response.status_code,
-            hint="is that URL the registry's, and is it as new as this client?",
+            hint=version_hint(response) or "is that URL the registry's?",
         ) from error

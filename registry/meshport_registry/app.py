@@ -142,6 +142,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 def _finding(detail: dict[str, Any]) -> str:
     path = ".".join(str(part) for part in detail["loc"][1:])
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: Meshport {__version__} does not know this field"
     return f"{path}: {detail['msg']}" if path else str(detail["msg"])
 
 

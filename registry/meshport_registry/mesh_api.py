@@ -38,7 +38,7 @@ from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.judging import Judged, write_judged
 from meshport_registry.lifecycle import activate, deprecate, retire
 from meshport_registry.lineage import lineage, readers
-from meshport_registry.negotiation import MESH_CHECKS
+from meshport_registry.negotiation import EVERY_CHECK, MESH_CHECKS
 from meshport_registry.product_declaration import read_declaration, unmatched
 from meshport_registry.products import (
     DefaultCluster,
@@ -273,7 +273,8 @@ async def schema_by_fingerprint(store: Database, fingerprint: Annotated[str, Pat
     return as_json(await store.read(work))
 
 
-health_router = APIRouter(route_class=BoundedRoute, dependencies=MESH_CHECKS, tags=["Mesh"], responses=PROBLEMS)
+# A probe may add what its load balancer likes to the query.
+health_router = APIRouter(route_class=BoundedRoute, dependencies=EVERY_CHECK, tags=["Mesh"], responses=PROBLEMS)
 
 
 @health_router.get("/health", response_model=Health)

@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import Depends, Request
 
 from meshport_registry.errors import NotAcceptable, NotJSON
-from meshport_registry.values import refuse_nul_in_query
+from meshport_registry.values import refuse_nul_in_query, refuse_unknown_parameters
 
 CONFLUENT_JSON: Final = "application/vnd.schemaregistry.v1+json"
 MEDIA_TYPES: Final = {CONFLUENT_JSON: 1.0, "application/vnd.schemaregistry+json": 0.9, "application/json": 0.5}
@@ -95,8 +95,11 @@ async def refuse_foreign_bodies(request: Request) -> None:
         raise NotJSON(f"a body of type {kind[:80]} is not taken", hint="send `Content-Type: application/json`")
 
 
-MESH_CHECKS: Final = (Depends(refuse_foreign_bodies), Depends(refuse_nul_in_query))
+EVERY_CHECK: Final = (Depends(refuse_foreign_bodies), Depends(refuse_nul_in_query))
+"""The dependencies of every route."""
+
+MESH_CHECKS: Final = (*EVERY_CHECK, Depends(refuse_unknown_parameters))
 """The dependencies of every route of the mesh API."""
 
-CONFLUENT_CHECKS: Final = (*MESH_CHECKS, Depends(refuse_unacceptable))
+CONFLUENT_CHECKS: Final = (*EVERY_CHECK, Depends(refuse_unacceptable))
 """The dependencies of every route of Confluent's API."""

@@ -14,7 +14,9 @@ from typing import Final
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from meshport import __version__
 from meshport.errors import MeshError, RegistryUnavailable
+from meshport.newer import VERSION_HEADER
 from meshport_registry.app import create_app
 from meshport_registry.connections import BoundedHttp, Connections
 from meshport_registry.errors import StoreFailed
@@ -150,6 +152,7 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
         access_log=False,
         log_config=None,
         server_header=False,
+        headers=[(VERSION_HEADER, __version__)],
         date_header=False,
         timeout_graceful_shutdown=5,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,

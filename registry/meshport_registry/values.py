@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import islice
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import Path, Query, Request
+from fastapi import Query, Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Cookie, Header, Path
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from meshport import __version__
 from meshport.errors import MeshError
 from meshport_registry.errors import InvalidRequest, NoSuchPath, UnreadableBody
 
@@ -138,8 +142,33 @@ async def refuse_nul_in_query(request: Request) -> None:
         refuse_nul(name + value, f"the parameter {name!r}")
 
 
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that a route does not have; a dependency of the mesh API's routes.
+
+    A newer client may ask by one for something else than the call without it does, as `dry_run` asks to write nothing. Fields
+    of bodies are refused for the same reason. Confluent's API passes over what it does not know, as its clients expect.
+
+    Raises:
+        InvalidRequest: there is one.
+    """
+    route = request.scope["route"]
+    if isinstance(route, BoundedRoute) and (unknown := sorted(request.query_params.keys() - route.parameters)):
+        findings = tuple(f"{name[:80]}: Meshport {__version__} does not know this parameter" for name in unknown[:10])
+        raise InvalidRequest(
+            f"the request cannot be carried out: {findings[0]}",
+            findings=findings,
+            hint=f"it takes {', '.join(sorted(route.parameters)) or 'no parameters'}; a newer one needs a newer registry",
+        )
+
+
 class BoundedRoute(APIRoute):
     """A route that the guard of the application lets pass first, and whose JSON body is read by `read_json`."""
+
+    @cached_property
+    def parameters(self) -> frozenset[str]:
+        """The names of its query parameters."""
+        given = get_flat_params(self.dependant)
+        return frozenset(each.alias for each in given if not isinstance(each.field_info, Path | Header | Cookie))
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return the handler of the route's requests."""
