@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from meshport.project.clusters import kafka_clusters
     from meshport.registry import AsyncRegistry, Registry
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Address",

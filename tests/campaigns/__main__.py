@@ -1,7 +1,7 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, readers, outbox, debezium, chart, defects, repeated, image and compose. Without one
-it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
+The parts are kills, outages, faults, storm, readers, outbox, debezium, backup, versions,
+chart, defects, repeated, image and compose. Without one it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
 something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and
 the others run all the same.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.campaigns import (
+    backups,
     chart,
     compose,
     debezium,
@@ -30,6 +31,7 @@ from tests.campaigns import (
     repetition,
     sabotage,
     storm,
+    versions,
 )
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
@@ -43,6 +45,8 @@ PARTS: Final = (
     "readers",
     "outbox",
     "debezium",
+    "backup",
+    "versions",
     "chart",
     "defects",
     "repeated",
@@ -94,7 +98,10 @@ def _parser() -> argparse.ArgumentParser:
         "--moves", type=int, default=200, help="of members, for each engine, and kills of readers (%(default)s)"
     )
     parser.add_argument(
-        "--database", action="append", choices=outbox.DATABASES, help="of an outbox; by default both in turn"
+        "--database",
+        action="append",
+        choices=outbox.DATABASES,
+        help="of an outbox or a registry; by default both in turn",
     )
     parser.add_argument("--relays", type=int, default=100, help="kills of relays, on each database (%(default)s)")
     parser.add_argument("--rows", type=int, default=50_000, help="of an outbox, on each database (%(default)s)")
@@ -102,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         "--container", action="append", choices=compose.KILLED, help="of the compose file; by default each in turn"
     )
     parser.add_argument("--base", type=Path, help="a file that keeps the base of the image; by default it is made anew")
+    parser.add_argument("--times", type=int, default=20, help="of backups, on each database (%(default)s)")
+    parser.add_argument("--older", metavar="REVISION", help="by default the newest commit of another version")
     parser.add_argument("--lanes", type=int, help="processors beside each other")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (%(default)s)")
     return parser

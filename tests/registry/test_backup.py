@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import threading
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,8 +20,8 @@ from meshport_registry.backup import BackupReport, back_up
 from meshport_registry.migrate import migrate_to, revisions
 from meshport_registry.settings import database_url
 from tests.plain_http import plain_http
+from tests.registry.backups import Writers, drill, numbered
 from tests.registry.sheet import V1, V2, register
-from tests.waiting import PATIENCE_S
 
 NewDatabase = Callable[[], str]
 
@@ -63,11 +61,6 @@ def write(file: Path, lines: list[Any], **end: Any) -> None:
     file.write_bytes(gzip.compress(body + json.dumps(right | end).encode() + b"\n"))
 
 
-def numbered(number: int) -> str:
-    """Return a schema that differs for each number."""
-    return json.dumps({"type": "record", "name": f"R{number}", "fields": [{"name": "a", "type": "int"}]})
-
-
 def test_a_restored_registry_is_the_one_that_was_backed_up(
     new_database: NewDatabase, sheet: httpx2.Client, database: str, tmp_path: Path
 ) -> None:
@@ -91,39 +84,15 @@ def test_a_restored_registry_is_the_one_that_was_backed_up(
 
 
 def test_a_backup_beside_writes_is_of_one_moment(
-    new_database: NewDatabase, http: httpx2.Client, database: str, tmp_path: Path
+    new_database: NewDatabase, service: str, http: httpx2.Client, database: str, tmp_path: Path
 ) -> None:
     """Each backup has the first registrations without a gap, and every id and version in it is the registry's."""
-    stop, registered = threading.Event(), list[int]()
-    two = threading.Semaphore(0)
-
-    def write() -> None:
-        for number in count():
-            if stop.is_set():
-                return
-            registered.append(register(http, f"s{number % 3}", numbered(number)).json()["id"])
-            two.release()
-
-    writer = threading.Thread(target=write)
-    http.put("/config", json={"compatibility": "NONE"})
-    writer.start()
-    try:
+    with Writers(service, 2) as writers:
         for turn in range(3):
-            for _ in range(2):
-                assert two.acquire(timeout=PATIENCE_S)
-            backed_up(database, tmp_path / f"{turn}.gz")
-    finally:
-        stop.set()
-        writer.join()
-    live = versions(http)
-    for turn in range(3):
-        copy = new_database()
-        report = restored(tmp_path / f"{turn}.gz", copy, skipped_ids=0)
-        assert 2 * (turn + 1) <= report.rows["schema"] <= len(registered)
-        with running(Settings(database=copy, port=0)) as url, plain_http(url) as old:
-            found = versions(old)
-            assert found == {subject: live[subject][: len(rows)] for subject, rows in found.items()}
-            assert sorted(row[1] for rows in found.values() for row in rows) == registered[: report.rows["schema"]]
+            writers.await_more(2)
+            made = drill(database, tmp_path / f"{turn}.gz", new_database(), http, writers)
+            assert made.wrong == ()
+            assert made.versions >= 2 * (turn + 1)
 
 
 @pytest.mark.postgres

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_a_grant_in_a_state_that_is_not_known_is_neither_carried_out_nor_ended(s
         asked = client.access.request(
             AccessRequest(address=Address.parse("player/plays"), reader="ann", purpose="a test")
         )
-        client.access.grant(asked.id, GrantApproval())
+        client.access.grant(asked.id, GrantApproval(until=datetime.now(UTC) + timedelta(days=1)))
         grants = client.access.list(current=True)
         assert [str(each.state) for each in grants] == ["suspended"]
         with pytest.raises(
