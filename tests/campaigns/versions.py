@@ -139,8 +139,8 @@ def _suite(client: Revision, registry: Revision) -> Outcome:
     skipped = sum(each.find("skipped") is not None for each in cases)
     passed = len(cases) - len(failed) - skipped
     say(f"{name}: {passed} passed, {len(failed)} differ, {skipped} skipped, of {len(modules)} files")
-    for each in failed:
-        say(f"  {each.test}: {each.error}\n    {each.reason or 'WRONG: no reason is known'}")
+    for one in failed:
+        say(f"  {one.test}: {one.error}\n    {one.reason or 'WRONG: no reason is known'}")
     wrong = [each for each in failed if each.reason is None]
     done = f"{passed} passed, {len(failed)} differ, {len(wrong)} without a reason"
     return Outcome(f"versions, {name}", done, None, time.monotonic() - begun, right=passed > 0 and not wrong)

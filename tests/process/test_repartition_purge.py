@@ -198,28 +198,34 @@ def test_nothing_beyond_the_committed_offsets_is_deleted(
     assert any(seen)
 
 
-def test_a_request_every_half_minute(topics: Topics) -> None:
-    """Between two requests lie 30 s; what lies before both offsets is deleted, and not asked for again."""
-    name, now = rekeyed_topic(topics), 100.0
+def test_a_request_every_half_minute(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two requests lie 30 s; what lies before both offsets is deleted, of the repartition topic alone, and only once."""
+    asked: list[Mapping[TopicPartition, int]] = []
+    start = RecordDeletion.start
+
+    def noted(deletion: RecordDeletion, offsets: Mapping[TopicPartition, int]) -> None:
+        asked.append(offsets)
+        start(deletion, offsets)
+        deletion.wait(PATIENCE_S)
+
+    monkeypatch.setattr(RecordDeletion, "start", noted)
     topics.publish(world(300))
     engine.run_processor(topics.plan, topics.ports, until_end=True)
-    ends = {TopicPartition(name, number): end for number, (_, end) in topics.log.bounds(name).items()}
-    asked: list[Mapping[TopicPartition, int]] = []
-    purge = RepartitionPurge(topics.plan, lambda: now)
-    with pytest.MonkeyPatch.context() as patched:
-        start = RecordDeletion.start
-        patched.setattr(RecordDeletion, "start", lambda self, given: (asked.append(given), start(self, given))[1])
-        purge.look(dict.fromkeys(ends, 3) | {TopicPartition("another", 0): 9}, dict.fromkeys(ends, 2))
-        assert asked == [dict.fromkeys(ends, 2)]
-        assert purge._deletion is not None
-        purge._deletion.wait(PATIENCE_S)
-        purge.look(ends, ends)
-        assert len(asked) == 1
-        now += repartition_purge.PURGE_S
-        purge.look(ends, dict.fromkeys(ends, 2))
-        now += repartition_purge.PURGE_S
-    # The records were deleted by the run already, so that what is left begins after the offsets that were asked for.
-    assert asked[1:] == [{}]
+    name = rekeyed_topic(topics)
+    bounds = topics.log.bounds(name)
+    ends = {TopicPartition(name, number): end for number, (_, end) in bounds.items()}
+    asked.clear()
+    times = iter((100.0, 100.0, 100.0, 129.0, 130.0, 130.0, 160.0, 160.0))
+    purge = RepartitionPurge(topics.plan, lambda: next(times))
+    purge.look({**ends, TopicPartition("another", 0): 9}, dict.fromkeys(ends, 2))
+    purge.look(ends, ends)
+    assert asked == [dict.fromkeys(ends, 2)]
+    purge.look(ends, ends)
+    purge.look(ends, ends)
+    # The run had deleted more, so that the log begins after the offset 2 that was asked for first.
+    assert asked[1] == {each: end for each, end in ends.items() if end > bounds[each.partition][0]}
+    assert len(asked) == 3
+    assert asked[2] == {}
 
 
 def test_a_broker_that_is_away_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:

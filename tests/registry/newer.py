@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meshport_registry import Settings, running, server
+from meshport_registry import Settings, create_app, running, server
 
 Rewrite = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns a JSON object of an answer as a newer registry has it."""
@@ -79,7 +79,7 @@ def rewritten(value: Any, rewrite: Rewrite, name: str = "") -> Any:
 @contextmanager
 def answering(rewrite: Rewrite) -> Iterator[None]:
     """Have every registry that starts meanwhile rewrite its answers."""
-    made = server.create_app
+    made = create_app
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(server, "create_app", lambda *given: Rewritten(made(*given), rewrite))
         yield
