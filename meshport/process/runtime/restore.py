@@ -61,6 +61,8 @@ def refuse_lost_state(plan: Plan, stage: StageTopics, partition: int, checkpoint
         return
     processed = log.committed(plan.group, stage.topic).get(partition, 0)
     if processed > log.bounds(stage.topic)[partition][0]:
+        rekeyed = () if plan.repartition is None else (plan.repartition.topic, plan.repartition.changelog)
+        also = ", ".join(("the group's offsets", *rekeyed))
         raise TopicRemade(
             f"{stage.changelog} [{partition}] holds no state, and {plan.group} has processed {stage.topic} [{partition}] up to "
             f"offset {processed}: the changelog was deleted or made again",
@@ -68,5 +70,5 @@ def refuse_lost_state(plan: Plan, stage: StageTopics, partition: int, checkpoint
             partition=partition,
             offset=processed,
             group=plan.group,
-            hint=f"{rebuild_hint(plan)}; or delete the group's offsets as well, to count from the beginning into the same topic",
+            hint=f"{rebuild_hint(plan)}; or delete {also} as well, to count from the beginning into the same topic",
         )
