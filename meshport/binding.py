@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshport.newer import OrNewer, OrUnread, Unread
+from meshport.newer import OrNewer, OrUnread, UnreadValue
 from meshport.product.day import Day
 from meshport.product.descriptor import Product, Status
 from meshport.product.input_port import AddressText
@@ -115,4 +115,4 @@ class RegisteredProduct(BaseModel):
     @property
     def is_readable(self) -> bool:
         """Whether this version can read the descriptor."""
-        return not isinstance(self.descriptor, Unread)
+        return not isinstance(self.descriptor, UnreadValue)

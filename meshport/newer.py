@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from meshport.errors import NewerRegistry
 
-__all__ = ["VERSION_HEADER", "OrNewer", "OrUnread", "Unread", "insist_known", "is_known", "unknown_value"]
+__all__ = ["VERSION_HEADER", "OrNewer", "OrUnread", "UnreadValue", "insist_known", "is_known", "unknown_value"]
 
 VERSION_HEADER: Final = "meshport-version"
 """The header in which each answer of a registry names its version."""
@@ -87,7 +87,7 @@ def unknown_value(value: str, what: str, kind: Any) -> NewerRegistry:
     )
 
 
-class Unread:
+class UnreadValue:
     """Stands for a value of an answer that this version cannot read: any use of it raises `NewerRegistry`.
 
     Args:
@@ -116,7 +116,7 @@ class Unread:
 
 
 class OrUnread:
-    """Takes a value that cannot be read as `Unread`: `Annotated[Product, OrUnread("descriptor")]`.
+    """Takes a value that cannot be read as `UnreadValue`: `Annotated[Product, OrUnread("descriptor")]`.
 
     Args:
         what: the value is, for the message.
@@ -134,6 +134,6 @@ class OrUnread:
             except ValidationError as error:
                 if not isinstance(value, dict):
                     raise
-                return Unread(self._what, value, error)
+                return UnreadValue(self._what, value, error)
 
         return core_schema.no_info_wrap_validator_function(read, handler(source))

@@ -148,7 +148,7 @@ def drill(database: str, file: Path, copy: str, http: httpx2.Client, writers: Wr
     restore_s = time.monotonic() - began
     with _registry(copy) as (url, restored):
         found, live = every_version(restored), every_version(http)
-        wrong = list(_differences(found, live, before))
+        wrong = list(differences(found, live, before))
         with Registry(url, timeout=PATIENCE_S) as client:
             client.audit.verify()
         given = register(restored, "after", numbered(0)).json()["id"]
@@ -158,7 +158,14 @@ def drill(database: str, file: Path, copy: str, http: httpx2.Client, writers: Wr
     return Drill(sum(report.rows.values()), len(found), writes, backup_s, restore_s, tuple(wrong))
 
 
-def _differences(found: Versions, live: Versions, before: dict[int, int]) -> Iterator[str]:
+def differences(found: Versions, live: Versions, before: dict[int, int]) -> Iterator[str]:
+    """Yield what a restored registry has otherwise than the one that was backed up.
+
+    Args:
+        found: the versions that were restored.
+        live: those of the registry that was backed up, now.
+        before: the ids that were acknowledged before the backup.
+    """
     if other := [key for key, value in found.items() if live.get(key) != value]:
         yield f"{len(other)} versions differ, as {other[0]}: {found[other[0]]} was {live.get(other[0])}"
     ids = sorted(id_ for id_, _ in found.values())
