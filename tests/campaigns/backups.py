@@ -20,7 +20,7 @@ from tests.campaigns.outbox import Database
 from tests.campaigns.outcome import Outcome, say
 from tests.plain_http import plain_http
 from tests.postgres_session import running_postgres
-from tests.registry.backups import Writers, drill
+from tests.registry.backups import SchemaWriters, drill
 
 _WRITERS: Final = 8
 _PAUSE_S: Final = 0.02
@@ -49,7 +49,7 @@ def run(asked: Backups) -> Outcome:
         _databases(asked.database, Path(folder)) as new,
         running(Settings(database=(database := new()), port=0)) as url,
         plain_http(url) as http,
-        Writers(url, _WRITERS, _PAUSE_S) as writers,
+        SchemaWriters(url, _WRITERS, _PAUSE_S) as writers,
     ):
         for number in range(1, asked.times + 1):
             writers.await_more(_BETWEEN)

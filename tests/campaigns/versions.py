@@ -39,7 +39,7 @@ KNOWN: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)
-class Revision:
+class Checkout:
     """A checkout with an environment.
 
     Attributes:
@@ -76,7 +76,7 @@ def run(older: str | None) -> list[Outcome]:
     """
     revision = older or newest_of_another_version()
     with checked_out(revision) as old:
-        new = Revision(f"{__version__} (this one)", ROOT, Path(sys.executable))
+        new = Checkout(f"{__version__} (this one)", ROOT, Path(sys.executable))
         return [_suite(old, new), _suite(new, old)]
 
 
@@ -93,7 +93,7 @@ def newest_of_another_version() -> str:
 
 
 @contextmanager
-def checked_out(revision: str) -> Iterator[Revision]:
+def checked_out(revision: str) -> Iterator[Checkout]:
     """Check a revision out and make its environment; both are gone afterwards."""
     commit = _git("rev-parse", "--verify", f"{revision}^{{commit}}")
     folder = Path(tempfile.mkdtemp(prefix="meshport-older-"))
@@ -106,13 +106,13 @@ def checked_out(revision: str) -> Iterator[Revision]:
         subprocess.run([*pip, "--require-hashes", "--requirement", "requirements.lock"], cwd=root, check=True)
         subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=root, check=True)
         version = _output([str(python), "-c", "import meshport; print(meshport.__version__)"], root)
-        yield Revision(f"{version} ({commit[:9]})", root, python)
+        yield Checkout(f"{version} ({commit[:9]})", root, python)
     finally:
         _git("worktree", "remove", "--force", str(root))
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _suite(client: Revision, registry: Revision) -> Outcome:
+def _suite(client: Checkout, registry: Checkout) -> Outcome:
     """Run the tests of one revision's client against the registry of the other."""
     name = f"client {client.name}, registry {registry.name}"
     begun = time.monotonic()

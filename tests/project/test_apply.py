@@ -99,6 +99,25 @@ def test_settings_that_drifted_are_set_again(declared: Declared) -> None:
     assert f"change topic {declared.topic()}: retention.ms 604800000 -> 691200000" in declared.plan()
 
 
+def test_a_repartition_topic_of_an_earlier_version_keeps_its_records_from_now_on(declared: Declared) -> None:
+    """A plan names the retention that an earlier version gave it; once it is applied, time and size remove nothing."""
+    declared.write()
+    declared.write("derived", reads=f"{declared.domain}/source", port="process:\n  steps: [{filter: \"id != ''\"}]\n")
+    declared.apply()
+    name = f"{declared.topic('derived')}.rekey"
+    assert declared.plan() == []  # a processor that has not run, or that re-keys nothing, has no such topic
+    earlier = {"cleanup.policy": "delete", "retention.ms": "604800000", "max.message.bytes": "16777216"}
+    declared.admin.ensure_topic(name, 2, earlier)
+    (change,) = declared.plan()
+    assert change.startswith(f"change topic {name}: retention.bytes -1 (the cluster's default) -> -1, ")
+    assert "retention.ms 604800000 -> -1" in change
+    assert declared.apply() == 1
+    found = declared.admin.topic(name)
+    assert found is not None
+    assert (found.config["retention.ms"], found.config["retention.bytes"]) == ("-1", "-1")
+    assert declared.plan() == []
+
+
 def test_another_number_of_partitions_is_refused(declared: Declared) -> None:
     """Partitions never change under one generation: the refusal names both numbers, and nothing is done."""
     declared.write()

@@ -48,7 +48,7 @@ def every_version(http: httpx2.Client) -> Versions:
             return found
 
 
-class Writers:
+class SchemaWriters:
     """Threads that register schemas, and delete a few versions, until they are stopped; `acknowledged` has what was answered.
 
     Args:
@@ -67,7 +67,7 @@ class Writers:
         """The id of each schema, by its number."""
         self._threads = [threading.Thread(target=self._write, args=(seed,)) for seed in range(count)]
 
-    def __enter__(self) -> Writers:
+    def __enter__(self) -> SchemaWriters:
         with plain_http(self._url) as http:
             http.put("/config", json={"compatibility": "NONE"}).raise_for_status()
         for each in self._threads:
@@ -128,7 +128,7 @@ class Drill:
         )
 
 
-def drill(database: str, file: Path, copy: str, http: httpx2.Client, writers: Writers) -> Drill:
+def drill(database: str, file: Path, copy: str, http: httpx2.Client, writers: SchemaWriters) -> Drill:
     """Back a registry up, restore it to an empty database, and compare what a registry there answers.
 
     Args:

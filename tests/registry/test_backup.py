@@ -20,7 +20,7 @@ from meshport_registry.backup import BackupReport, back_up
 from meshport_registry.migrate import migrate_to, revisions
 from meshport_registry.settings import database_url
 from tests.plain_http import plain_http
-from tests.registry.backups import Writers, drill, numbered
+from tests.registry.backups import SchemaWriters, drill, numbered
 from tests.registry.sheet import V1, V2, register
 
 NewDatabase = Callable[[], str]
@@ -87,7 +87,7 @@ def test_a_backup_beside_writes_is_of_one_moment(
     new_database: NewDatabase, service: str, http: httpx2.Client, database: str, tmp_path: Path
 ) -> None:
     """Each backup has the first registrations without a gap, and every id and version in it is the registry's."""
-    with Writers(service, 2) as writers:
+    with SchemaWriters(service, 2) as writers:
         for turn in range(3):
             writers.await_more(2)
             made = drill(database, tmp_path / f"{turn}.gz", new_database(), http, writers)
