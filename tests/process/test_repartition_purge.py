@@ -83,7 +83,7 @@ def stands_still(kafka: EmbeddedKafka) -> Topics:
             worker.assign(each)
         ends = made.log.bounds(made.plan.source.topic)
         worker.process({each: made.log.between(*each, *ends[each.partition]) for each in inputs})
-    assert sum(end - begin for begin, end in made.log.bounds(rekeyed_topic(made)).values()) > 300
+    assert sum(end - begin for begin, end in made.log.bounds(rekeyed_topic(made)).values()) > 200
     return made
 
 
