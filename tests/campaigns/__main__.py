@@ -1,9 +1,9 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, readers, outbox, debezium, backup, versions,
-chart, defects, repeated, image and compose. Without one it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1 if a ledger found
-something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is WRONG in the table, and
-the others run all the same.
+The parts are kills, outages, faults, storm, readers, outbox, debezium, backup, versions, chart, defects, repeated, image and
+compose. Without one it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code
+is 1 if a ledger found something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is
+WRONG in the table, and the others run all the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.campaigns import (
-    backups,
     chart,
     compose,
     debezium,
@@ -31,7 +30,6 @@ from tests.campaigns import (
     repetition,
     sabotage,
     storm,
-    versions,
 )
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -100,16 +101,32 @@ def checked_out(revision: str) -> Iterator[Checkout]:
     root = folder / "checkout"
     try:
         _git("worktree", "add", "--detach", str(root), commit)
-        python = root / ".venv/bin/python"
-        subprocess.run([sys.executable, "-m", "venv", str(root / ".venv")], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "--requirement", "requirements.lock"], cwd=root, check=True)
-        subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=root, check=True)
+        python = _environment(root)
         version = _output([str(python), "-c", "import meshport; print(meshport.__version__)"], root)
         yield Checkout(f"{version} ({commit[:9]})", root, python)
     finally:
         _git("worktree", "remove", "--force", str(root))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment(root: Path) -> Path:
+    """Make the environment of a checkout, and return its interpreter.
+
+    Where both revisions lock the same packages, it is the checkout beside the packages of this environment.
+    """
+    python = root / ".venv/bin/python"
+    lock = "requirements.lock"
+    if (root / lock).read_bytes() == (ROOT / lock).read_bytes():
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root / ".venv")], check=True)
+        own = Path(_output([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], root))
+        paths = (root, root / "registry", sysconfig.get_path("purelib"))
+        (own / "checkout.pth").write_text("".join(f"{each}\n" for each in paths), encoding="utf-8")
+        return python
+    subprocess.run([sys.executable, "-m", "venv", str(root / ".venv")], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "--requirement", lock], cwd=root, check=True)
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=root, check=True)
+    return python
 
 
 def _suite(client: Checkout, registry: Checkout) -> Outcome:
