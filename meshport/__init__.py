@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from meshport.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from meshport.address import Address
     from meshport.errors import MeshError
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from meshport.project.clusters import kafka_clusters
     from meshport.registry import AsyncRegistry, Registry
 
-__version__ = "0.2.0"
 
 __all__ = [
     "Address",

@@ -16,10 +16,10 @@ import httpx2
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.config import ExtraValues
 
-from meshport import __version__
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
 from meshport.registry.login import RegistryLogin, TokenSource, registry_login
 from meshport.registry.versions import MESH_API, NO_SUCH_CALL, UNKNOWN_FIELD, version_note
+from meshport.version import __version__
 
 Transport = httpx2.BaseTransport
 AsyncTransport = httpx2.AsyncBaseTransport

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from meshport import __version__
 from meshport.newer import VERSION_HEADER
+from meshport.version import __version__
 
 __all__ = ["MESH_API", "NO_SUCH_CALL", "UNKNOWN_FIELD", "version_note"]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.campaigns import (
+    backups,
     chart,
     compose,
     debezium,
@@ -30,6 +31,7 @@ from tests.campaigns import (
     repetition,
     sabotage,
     storm,
+    versions,
 )
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
@@ -149,6 +151,12 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         case "debezium":
             routed = debezium.DebeziumCampaign(asked.seed)
             yield "debezium", partial(_alone, debezium.run, routed)
+        case "backup":
+            for database in asked.database or outbox.DATABASES:
+                drills = backups.Backups(database, asked.times)
+                yield f"backup, {database}", partial(_alone, backups.run, drills)
+        case "versions":
+            yield "versions", partial(versions.run, asked.older)
         case "readers":
             yield "readers", partial(_alone, readers.run, readers.Readers(asked.moves, seed))
         case "chart":

@@ -87,7 +87,8 @@ def newest_of_another_version() -> str:
     Raises:
         LookupError: every commit is of this version.
     """
-    found = _git("log", "--format=%H", f'-S__version__ = "{__version__}"', "--", "meshport/__init__.py").split()
+    word = f'= "{__version__}"'
+    found = _git("log", "--format=%H", f"-S{word}", "--", "meshport/__init__.py", "meshport/version.py").split()
     if not found:
         raise LookupError(f"no commit before Meshport {__version__}: name one with --older")
     return _git("rev-parse", f"{found[-1]}^")
