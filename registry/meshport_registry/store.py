@@ -112,6 +112,9 @@ class RegistryStore:
         """
         try:
             migrate(self._writers)
+        except StoreFailed:
+            self._writers.dispose()
+            raise
         except SQLAlchemyError as error:
             raise StoreFailed(
                 f"the database {self.url.set(query={}).render_as_string()} cannot be opened: {_reason(error)}"
