@@ -12,9 +12,8 @@ from meshport.ports.subscriber import Subscriber
 from tests.mesh_session import Mesh
 
 
-def test_a_port_is_refused_with_the_brokers_word(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_is_refused_with_the_brokers_word(mesh: Mesh) -> None:
     """Neither is made with a wrong password, and no event is taken that could never be sent."""
-    monkeypatch.setattr("meshport.kafka.unreachable._LOOK_S", 0.5)
     address = mesh.product().address
     wrong = KafkaConfig(mesh.bootstrap_servers, {**mesh.kafka.properties, "sasl.password": SecretStr("wrong")})
     word = "due to invalid credentials with SASL mechanism SCRAM-SHA-512"
