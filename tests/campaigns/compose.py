@@ -9,12 +9,14 @@ resolved.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -22,6 +24,7 @@ import platformdirs
 import yaml
 
 from tests.campaigns.outcome import Outcome, say
+from tests.deploy import engine
 from tests.deploy.composed import COMPOSE, Composed, compose_command
 from tests.deploy.engine import EngineError, base_image, build_image, open_engine
 from tests.deploy.host_network import addresses, difference, on_host_network
@@ -50,7 +53,9 @@ _HEALTHY_S: Final = 300.0
 # The alert waits for two minutes, and for two scrapes and evaluations.
 _ALERT_S: Final = 300.0
 _LOOK_EVERY_S: Final = 2.0
-_BASE: Final = platformdirs.user_cache_path("meshport") / "debian" / "bookworm.tar"
+# What makes the base image decides what is in it: one that was made by other code is not taken.
+_MAKER: Final = hashlib.sha256(Path(engine.__file__).read_bytes()).hexdigest()[:8]
+_BASE: Final = platformdirs.user_cache_path("meshport") / "debian" / f"base-{_MAKER}.tar"
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,17 @@ def _up() -> Iterator[Composed]:
     command = compose_command()
     compose = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
     with ExitStack() as stack:
-        engine = stack.enter_context(open_engine())
-        base = base_image(engine, _BASE)
-        build_image(engine, base)
-        say(f"docker {engine.docker('version', '--format', '{{.Server.Version}}')}, {_version(command)}")
-        for image, version in build_stand_ins(engine, base, compose["services"]).items():
+        docker = stack.enter_context(open_engine())
+        base = base_image(docker, _BASE)
+        build_image(docker, base)
+        say(f"docker {docker.docker('version', '--format', '{{.Server.Version}}')}, {_version(command)}")
+        for image, version in build_stand_ins(docker, base, compose["services"]).items():
             say(f"stand-in for {image}: {version}")
-        changed = on_host_network(compose, engine.folder)
+        changed = on_host_network(compose, docker.folder)
         say("differs from deploy/compose.yml, for an engine without a bridge:")
         for line in difference(compose, changed):
             say(f"  {line}")
-        mesh = Composed.write(engine, command, changed)
+        mesh = Composed.write(docker, command, changed)
         stack.callback(mesh.compose, "down", "--volumes", "--timeout", "30")
         started = time.monotonic()
         mesh.compose("up", "--detach", "--no-build")
