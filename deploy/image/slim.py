@@ -36,9 +36,14 @@ _UNUSED: Final = (
     # Tests of distributions.
     "**/tests",
     "numpy/_core/*_tests.*.so",
+    "numpy/_core/_simd.*.so",
+    "multidict/_testcapi.*.so",
     "sqlalchemy/testing",
     "alembic/testing",
-    # Arrow's other formats and transports. Meshport has Arrow's memory and its compute kernels (`pyarrow.compute`).
+    # Arrow's files and transports. Meshport has Arrow's memory and its compute kernels (`pyarrow.compute`).
+    "pyarrow/*csv*",
+    "pyarrow/*json*",
+    "pyarrow/*fs.*",
     "pyarrow/*flight*",
     "pyarrow/*substrait*",
     "pyarrow/*dataset*",
@@ -46,9 +51,6 @@ _UNUSED: Final = (
     "pyarrow/*orc*",
     "pyarrow/*feather*",
     "pyarrow/*s3*",
-    "pyarrow/*gcs*",
-    "pyarrow/*azure*",
-    "pyarrow/*hdfs*",
     "pyarrow/*cuda*",
     "pyarrow/*cpp_tests*",
     # Colours for source text: rich draws tracebacks of Python, and none of the other five hundred languages.
@@ -71,6 +73,7 @@ def slim(packages: Path) -> None:
                 shutil.rmtree(each)
             elif each.exists():
                 each.unlink()
+    _share_time_zones(packages)
     libraries = [each for each in packages.rglob("*.so*") if each.is_file() and not each.is_symlink()]
     for each in libraries:
         if each.parent.name == "pyarrow":
@@ -79,6 +82,14 @@ def slim(packages: Path) -> None:
             _run("strip", "--strip-unneeded", each)
     for each in packages.glob("*.dist-info/RECORD"):
         _rewrite(each, packages)
+
+
+def _share_time_zones(packages: Path) -> None:
+    """Have pytz read the time zones of tzdata, which are the same files."""
+    own, shared = packages / "pytz" / "zoneinfo", packages / "tzdata" / "zoneinfo"
+    if own.is_dir() and not own.is_symlink() and shared.is_dir():
+        shutil.rmtree(own)
+        own.symlink_to("../tzdata/zoneinfo")
 
 
 def _unlink(library: Path) -> None:

@@ -41,6 +41,7 @@ MOST_BYTES: Final = 250_000_000
 GRACE_S: Final = 10
 """Seconds between SIGTERM and SIGKILL: what `docker stop` gives by default."""
 
+_PATIENCE_S: Final = 600.0
 _SBOM: Final = "/usr/share/meshport/sbom.cdx.json"
 _LOCKED_DOWN: Final = (
     "--network=host",
@@ -161,9 +162,7 @@ def run(kept: Path | None) -> list[Outcome]:
         if not all(each.right for each in outcomes):
             return outcomes
         outcomes.append(_checked("image, size", lambda: _sizes(engine)))
-        with (
-            EmbeddedKafka(cache_dir=platformdirs.user_cache_path("meshport")) as cluster,
-        ):
+        with EmbeddedKafka(cache_dir=platformdirs.user_cache_path("meshport"), start_timeout=_PATIENCE_S) as cluster:
             port = _free_port()
             site = Running(engine, Path(name), cluster.bootstrap_servers, f"http://127.0.0.1:{port}")
             for what, check in CHECKS.items():
