@@ -59,7 +59,7 @@ def recount(
     A recount is a product's own `recount.py`. Stop what publishes source events first: the comparison begins once no event waits.
     All source events are held in memory, about 1 KB each. Ends with 1 if a product differs from its recount.
 
-    Example: meshport recount listening/sessions
+    Example: meshport recount operations/delays-by-airport
     """
     project = Project.find(Path.cwd())
     products = [project.product(Address.parse(each)) for each in addresses or ()]
