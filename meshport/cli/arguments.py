@@ -12,6 +12,17 @@ from pydantic import ValidationError
 _SHOWN: Final = 60
 
 
+def not_empty(value: str) -> str:
+    """Return an argument that becomes a part of a path of the registry; for `typer.Argument(callback=...)`.
+
+    Raises:
+        typer.BadParameter: it is empty, and the path would be that of another call.
+    """
+    if not value:
+        raise typer.BadParameter("'' is empty")
+    return value
+
+
 @contextmanager
 def fitting(**names: str) -> Iterator[None]:
     """Refuse arguments that the model which is made of them within the block refuses.

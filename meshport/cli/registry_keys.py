@@ -11,14 +11,16 @@ from typing import Annotated, Protocol
 import typer
 
 from meshport.api_keys import LONGEST_OVERLAP_HOURS, ApiKey, ApiKeyRequest, NewApiKey
-from meshport.cli.arguments import fitting
+from meshport.cli.arguments import fitting, not_empty
 from meshport.cli.output import emit, emit_text, say, table
 from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.rfc3339 import day
 
 keys_app = typer.Typer(help="The API keys of a registry.", no_args_is_help=True)
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The id of the key, as `list` shows it.")]
+KeyArgument = Annotated[
+    str, typer.Argument(metavar="KEY", callback=not_empty, help="The id of the key, as `list` shows it.")
+]
 DatabaseOption = Annotated[
     str | None,
     typer.Option(
