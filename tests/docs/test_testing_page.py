@@ -46,7 +46,7 @@ def test_the_plugin_imports_nothing_until_a_fixture_is_used() -> None:
     code = "import sys, meshport.testing.plugin\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     ours = {name for name in done.stdout.split() if name.partition(".")[0] == "meshport"}
-    assert ours == {"meshport", "meshport.testing", "meshport.testing.plugin"}
+    assert ours == {"meshport", "meshport.version", "meshport.testing", "meshport.testing.plugin"}
     assert not {"confluent_kafka", "pydantic", "httpx2"} & set(done.stdout.split())
 
 
