@@ -17,8 +17,13 @@ LOGINS = tuple(f"User:{name}" for name in NAMES)
 
 @pytest.fixture
 def secured_page(secured: Cluster) -> Iterator[Cluster]:
-    """The session's secured Kafka; the topics and ACLs of a page's products are removed from it when the page ends."""
+    """The session's secured Kafka without topics and ACLs of the page's products: what other tests left, and then the page's."""
+    _clear(secured)
     yield secured
+    _clear(secured)
+
+
+def _clear(secured: Cluster) -> None:
     kafka = connection(secured.bootstrap_servers)
     admin, acls = Admin(kafka), ClusterAcls(kafka)
     for topic in admin.partitions():

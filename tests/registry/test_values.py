@@ -14,7 +14,7 @@ from meshport.registry import Registry
 from meshport_registry import Settings, create_app
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, NoSuchPath
-from meshport_registry.negotiation import CONFLUENT_CHECKS, MESH_CHECKS, is_mesh
+from meshport_registry.negotiation import CONFLUENT_CHECKS, EVERY_CHECK, MESH_CHECKS, is_mesh
 from meshport_registry.values import MAX_ITEMS, MAX_VALUES, BoundedRoute, java_int, read_json
 from tests.registry.schemas import plays, record
 from tests.repeats import repeated, repeats
@@ -252,4 +252,6 @@ def test_every_route_reads_its_body_within_bounds() -> None:
     assert len(every) > 50
     assert [each.path for each in every if not isinstance(each, BoundedRoute)] == []
     checks = {True: list(MESH_CHECKS), False: list(CONFLUENT_CHECKS)}
-    assert [each.path for each in every if each.dependencies != checks[is_mesh(each.path)]] == []
+    assert [each.path for each in every if each.dependencies != checks[is_mesh(each.path)]] == ["/health"]
+    (probe,) = (each for each in every if each.path == "/health")
+    assert probe.dependencies == list(EVERY_CHECK)  # a load balancer adds to the query of a probe what it likes
