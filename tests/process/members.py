@@ -19,10 +19,13 @@ def transactions(topics: Topics, name: str = "") -> Transactions:
 
 
 def joined(plan: Plan) -> Member:
-    """A member of the processor's group with all partitions."""
+    """A member of the processor's group with all partitions of its source.
+
+    The repartition topic does not begin at 0 once the processor has deleted what it has committed.
+    """
     member = Member(plan.kafka, plan.group)
     member.join(
-        [stage.topic for stage in plan.stages],
+        [plan.source.topic],
         on_assign=lambda partitions: dict.fromkeys(partitions, 0),
         on_revoke=lambda _: None,
     )
