@@ -31,7 +31,7 @@ from meshport.process.runtime.checkpoints import latest_checkpoints, readable_en
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint
-from tests.process.members import first_messages, transactions
+from tests.process.members import a_second_member, a_second_producer, member_one
 from tests.process.processor import mesh
 from tests.process.topics import Topics, check, members_come_and_go, world
 from tests.waiting import PATIENCE_S, wait_for
@@ -133,20 +133,6 @@ def test_the_time_of_a_batch_sets_the_size_of_the_next(count: int, took_s: float
     assert batch.next_limit(count, took_s) == next_
 
 
-def a_second_producer(topics: Topics) -> None:
-    """Take the transactional id of the member `one`, as the coordinator does that times its transaction out."""
-    transactions(topics, f"{topics.plan.group}.one").close()
-
-
-def a_second_member(topics: Topics) -> None:
-    """Take the name of the member `one` in the group, as a request to join does that is repeated."""
-    with Member(topics.plan.kafka, topics.plan.group, instance="one") as rival:
-        rival.join(
-            [topics.plan.source.topic], on_assign=lambda given: dict.fromkeys(given, 0), on_revoke=lambda _: None
-        )
-        first_messages(rival)
-
-
 @pytest.mark.parametrize(
     ("fence", "words"), [(a_second_producer, "a new producer takes over"), (a_second_member, "joins the group again")]
 )
@@ -154,25 +140,13 @@ def test_a_processor_that_is_fenced_goes_on(
     topics: Topics, fence: Callable[[Topics], None], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A processor whose producer or membership the loss of a broker has fenced takes new ones, and writes each output once."""
-    stop, failed = threading.Event(), list[BaseException]()
-
-    def run() -> None:
-        try:
-            batch.run_processor(topics.plan, topics.ports, stop=stop, member="one")
-        except BaseException as error:  # noqa: BLE001 - asserted below
-            failed.append(error)
-
-    running = threading.Thread(target=run)
     topics.publish(world(500))
-    running.start()
-    wait_for(partial(written, topics, 1), pause_s=0.01)
-    fence(topics)
-    before = topics.written()
-    topics.publish(world(500, seed=2, start=500))
-    wait_for(lambda: words in caplog.text and written(topics, before + 1), lambda: repr(failed), pause_s=0.01)
-    stop.set()
-    running.join(PATIENCE_S)
-    assert failed == []
+    with member_one(topics) as failed:
+        wait_for(partial(written, topics, 1), pause_s=0.01)
+        fence(topics)
+        before = topics.written()
+        topics.publish(world(500, seed=2, start=500))
+        wait_for(lambda: words in caplog.text and written(topics, before + 1), lambda: repr(failed), pause_s=0.01)
     batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
     check_once(topics)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -30,8 +29,8 @@ from meshport.process.runtime.own_topics import ensure_topics
 from meshport.process.runtime.repartition_purge import RepartitionPurge
 from meshport.process.runtime.starting_offset import assign
 from meshport.process.runtime.worker import Worker
+from tests.process.members import a_second_member, a_second_producer, member_one
 from tests.process.processor import mesh
-from tests.process.test_batch import a_second_member, a_second_producer
 from tests.process.topics import Topics, check, world
 from tests.waiting import PATIENCE_S, wait_for
 
@@ -174,25 +173,13 @@ def test_nothing_beyond_the_committed_offsets_is_deleted(
     seen: list[Mapping[TopicPartition, int]] = []
     monkeypatch.setattr(repartition_purge, "PURGE_S", 0.0)
     monkeypatch.setattr(RecordDeletion, "start", beyond(topics, seen))
-    stop, failed = threading.Event(), list[BaseException]()
-
-    def run() -> None:
-        try:
-            batch.run_processor(topics.plan, topics.ports, stop=stop, member="one")
-        except BaseException as error:  # noqa: BLE001 - asserted below
-            failed.append(error)
-
-    running = threading.Thread(target=run)
     topics.publish(world(500))
-    running.start()
-    wait_for(lambda: any(seen) or failed, lambda: repr(failed))
-    fence(topics)
-    before = topics.written()
-    topics.publish(world(500, seed=2, start=500))
-    wait_for(lambda: topics.written() > before or failed, lambda: repr(failed))
-    stop.set()
-    running.join(PATIENCE_S)
-    assert failed == []
+    with member_one(topics) as failed:
+        wait_for(lambda: any(seen) or failed, lambda: repr(failed))
+        fence(topics)
+        before = topics.written()
+        topics.publish(world(500, seed=2, start=500))
+        wait_for(lambda: topics.written() > before or failed, lambda: repr(failed))
     batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
     check(topics)
     assert any(seen)
