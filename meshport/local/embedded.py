@@ -5,7 +5,7 @@ Every broker is a JVM of its own with the roles broker and controller, its own d
     data_dir/
       cluster.json            of a formatted directory: cluster id, brokers, Kafka version, client ports
       security/               of a secured cluster, see `meshport.local.secured`
-      node-1/server.properties, server.log, console.log, data/, tmp/
+      node-1/server.properties, controller.properties, server.log, console.log, data/, tmp/
       node-2/...
 
 The controllers are a static quorum (`controller.quorum.voters`), read from the properties on each start. A dynamic
@@ -21,6 +21,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,7 @@ from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.probe import ClusterProbe
 from meshport.local.aot import aot_cache
+from meshport.local.fencing import controller_settings, fence, was_killed
 from meshport.local.guardian import GuardedProcess, guard
 from meshport.local.jars import JarLock, Progress, ensure_jars, read_lock
 from meshport.local.java import Java, find_java
@@ -42,6 +44,7 @@ from meshport.local.kraft import (
     is_free,
     last_words,
     random_id,
+    write_properties,
 )
 from meshport.local.listeners import Listeners, PlainListeners
 
@@ -313,7 +316,7 @@ class EmbeddedKafka:
         for node, port in self._ports.items():
             folder = self._node_dir(node)
             (folder / "tmp").mkdir(parents=True, exist_ok=True)
-            settings = {
+            settings: dict[str, str | int] = {
                 "process.roles": "broker,controller",
                 "node.id": node,
                 "controller.quorum.voters": voters,
@@ -321,10 +324,16 @@ class EmbeddedKafka:
                 "log.dirs": (folder / "data").as_posix(),
                 **broker_settings(self.brokers),
             }
-            lines = (f"{key}={value}\n" for key, value in settings.items())
-            (folder / "server.properties").write_text("".join(lines), encoding="utf-8")
+            write_properties(folder / "server.properties", settings)
+            write_properties(folder / "controller.properties", controller_settings(settings))
 
     def _run_broker(self, node: int) -> GuardedProcess:
+        folder = self._node_dir(node)
+        if self.brokers == 1 and was_killed(folder / "data"):
+            fence(folder, partial(self._run, node, "controller.properties"), self._start_timeout)
+        return self._run(node, "server.properties")
+
+    def _run(self, node: int, properties: str) -> GuardedProcess:
         for log in ("console.log", "server.log"):
             (self._node_dir(node) / log).unlink(missing_ok=True)  # an error report shows the lines of this run only
         folder = self._node_dir(node)
@@ -340,7 +349,7 @@ class EmbeddedKafka:
             "-cp",
             self._class_path,
             "kafka.Kafka",
-            folder / "server.properties",
+            folder / properties,
         )
         temporary = () if self._kept_dir else (self.data_dir,)
         try:
@@ -363,10 +372,8 @@ class EmbeddedKafka:
                     return
                 time.sleep(0.05)
         words = "\n".join(last_words(self._node_dir(node), "server.log", "console.log") for node in sorted(watched))
-        raise BrokerUnavailable(
-            f"{seen} of {expected} embedded brokers answered within {self._start_timeout:.0f} s; "
-            f"their log says:\n{words}"
-        )
+        answered = f"{seen} of {expected} embedded brokers answered within {self._start_timeout:.0f} s"
+        raise BrokerUnavailable(f"{answered}; their log says:\n{words}")
 
     def _report_death(self, node: int, code: int) -> None:
         folder = self._node_dir(node)

@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +25,7 @@ __all__ = [
     "is_free",
     "last_words",
     "random_id",
+    "write_properties",
 ]
 
 HOST = "127.0.0.1"
@@ -109,6 +110,11 @@ def broker_settings(brokers: int) -> dict[str, str | int]:
         "num.network.threads": 2,
         "num.io.threads": 2,
     }
+
+
+def write_properties(file: Path, settings: Mapping[str, str | int]) -> None:
+    """Write a file of settings, as `kafka.Kafka` reads it."""
+    file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()), encoding="utf-8")
 
 
 def format_storage(folder: Path, cluster_id: str, node: int) -> None:

@@ -1,0 +1,65 @@
+"""A single broker that is killed within a transaction: what it does with it when it starts again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from meshport.kafka.admin import Admin
+from meshport.local.embedded import EmbeddedKafka
+from meshport.local.fencing import controller_settings
+from meshport.local.listeners import Listeners, PlainListeners
+from meshport.local.secured import SecuredListeners
+from tests.waiting import PATIENCE_S
+
+
+def test_the_controller_alone_listens_for_controllers_alone() -> None:
+    """Kafka refuses a controller with a broker's listeners; all that concerns security stays."""
+    alone = controller_settings(
+        {
+            "process.roles": "broker,controller",
+            "listeners": "CLIENTS://h:1,BROKERS://h:2,CONTROLLER://h:3",
+            "advertised.listeners": "CLIENTS://h:1,BROKERS://h:2",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "BROKERS",
+            "ssl.keystore.type": "PEM",
+            "broker.session.timeout.ms": 9000,
+        }
+    )
+    assert alone == {
+        "process.roles": "controller",
+        "listeners": "CONTROLLER://h:3",
+        "controller.listener.names": "CONTROLLER",
+        "ssl.keystore.type": "PEM",
+        "broker.session.timeout.ms": 500,
+        "broker.heartbeat.interval.ms": 250,
+    }
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("listeners", [PlainListeners, SecuredListeners])
+def test_a_transaction_of_a_killed_broker_ends(jars: Path, tmp_path: Path, listeners: type[Listeners]) -> None:
+    """What follows an open transaction is read after the broker was killed and started; the open one is aborted."""
+    java = os.environ.get("JAVA_HOME")
+    topic = f"t{uuid4().hex[:8]}"
+    with EmbeddedKafka(cache_dir=jars, java_home=java, data_dir=tmp_path / "kafka", listeners=listeners) as kafka:
+        Admin(kafka.config).ensure_topic(topic, 1, {})
+        settings = kafka.config.client_properties({}) | {"log_level": 0}
+        never = Producer(settings | {"transactional.id": "never ended", "transaction.timeout.ms": 1000})
+        never.init_transactions(PATIENCE_S)
+        never.begin_transaction()
+        never.produce(topic, b"aborted")
+        assert never.flush(PATIENCE_S) == 0
+        kafka.kill(1)
+        kafka.restart(1)
+        after = Producer(settings)
+        after.produce(topic, b"after")
+        assert after.flush(PATIENCE_S) == 0
+        reader = Consumer(settings | {"group.id": "reader", "auto.offset.reset": "earliest"})
+        reader.subscribe([topic])
+        assert [each.value() for each in reader.consume(1, PATIENCE_S)] == [b"after"]
+        reader.close()
