@@ -87,11 +87,8 @@ def canaries() -> Canaries:
 
 
 @pytest.fixture
-def looked(cli: Run, canaries: Canaries, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Looked:
-    """Runs commands with all logs at their finest, which wait for a Kafka that does not answer no longer than a second."""
-    monkeypatch.setattr("meshport.kafka.topic_offsets.METADATA_S", 1.0)
-    monkeypatch.setattr("meshport.kafka.admin.ANSWER_S", 1.0)
-    monkeypatch.setattr("meshport.local.cluster.ANSWER_SECONDS", 1.0)
+def looked(cli: Run, canaries: Canaries, caplog: pytest.LogCaptureFixture) -> Looked:
+    """Runs commands with all logs at their finest."""
     caplog.set_level(logging.DEBUG)
     return Looked(cli, canaries, caplog)
 

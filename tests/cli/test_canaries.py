@@ -103,6 +103,15 @@ def test_every_command_is_here() -> None:
     assert set(ALL) == commands()
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands wait for a Kafka that does not answer no longer than a second."""
+    monkeypatch.setattr("meshport.kafka.topic_offsets.METADATA_S", 1.0)
+    monkeypatch.setattr("meshport.kafka.admin.ANSWER_S", 1.0)
+    monkeypatch.setattr("meshport.local.cluster.ANSWER_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("how", ["nothing answers", "logins are refused", "words are wrong"])
 def test_a_command_that_fails_shows_no_secret(
     looked: Looked, canaries: Canaries, shop: Path, tmp_path: Path, how: str

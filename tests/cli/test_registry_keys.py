@@ -37,7 +37,7 @@ def test_the_first_key_is_made_by_the_database_and_opens_the_registry(cli: Run, 
     assert "It is not shown again" in made.err
     assert "from its next start on" in made.err
     assert "next start" not in cli("registry", "key", "create", "bo@example.org", "--database", database).err
-    assert key.rpartition("_")[2] not in made.err
+    assert key.split("_", 2)[2] not in made.err  # the secret may have underscores as well
     with running(Settings(database=database, port=0)) as url, plain_http(url) as http:
         assert http.get("/subjects").status_code == 401
         assert http.get("/subjects", headers={"authorization": f"Bearer {key}"}).status_code == 200
