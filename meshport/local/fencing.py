@@ -14,6 +14,7 @@ once, and leads a partition only when it can write the markers. This also ends t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,13 +24,15 @@ from meshport.errors import BrokerUnavailable
 from meshport.local.guardian import GuardedProcess
 from meshport.local.kraft import last_words
 
-__all__ = ["controller_settings", "fence", "was_killed"]
+__all__ = ["controller_settings", "fence", "is_fenced", "was_killed"]
 
 _SESSION_MS: Final = 500
+_IDLE_MS: Final = 100
 _ACTIVE: Final = "Becoming the active controller"
-_FENCED: Final = "Fencing broker"
-# What the controller does once the session of a broker that is not fenced has ended, many times over.
-_FENCED_BEFORE_S: Final = 3.0
+# What the controller replays of its log, and of what it adds: 1 fences a broker, -1 lets it in (BrokerRegistrationFencingChange).
+_FENCED: Final = re.compile(
+    r"RegisterBrokerRecord\(brokerId=1,.*?\bfenced=(true|false)|BrokerRegistrationChangeRecord\(brokerId=1,.*?\bfenced=(-?1)\b"
+)
 
 
 def was_killed(data: Path) -> bool:
@@ -56,36 +59,57 @@ def controller_settings(settings: Mapping[str, str | int]) -> dict[str, str | in
         "listeners": ",".join(listeners),
         "broker.session.timeout.ms": _SESSION_MS,
         "broker.heartbeat.interval.ms": _SESSION_MS // 2,
+        "metadata.max.idle.interval.ms": _IDLE_MS,
     }
 
 
+def is_fenced(log: str) -> bool:
+    """Whether the broker is fenced, by what its active controller has logged."""
+    found = _FENCED.findall(log)
+    return _ACTIVE in log and bool(found) and found[-1] in {("true", ""), ("", "1")}
+
+
 def fence(folder: Path, start: Callable[[], GuardedProcess], timeout_s: float) -> None:
-    """Run the controller until it has fenced the broker, and stop it.
+    """Run the controller until the broker is fenced, and stop it.
 
     Args:
-        folder: of the node; the controller writes `server.log` there.
+        folder: of the node: `data` is its storage directory, and the controller writes `server.log`.
         start: starts the controller.
-        timeout_s: seconds within which it has to be active.
+        timeout_s: seconds within which the broker has to be fenced.
 
     Raises:
-        BrokerUnavailable: the controller ended, or was not active in time.
+        BrokerUnavailable: the controller ended, or did not fence the broker in time.
     """
-    log = folder / "server.log"
     process = start()
     try:
-        began, active = time.monotonic(), None
-        while active is None or time.monotonic() < active + _FENCED_BEFORE_S:
-            words = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-            if _FENCED in words:
-                return
-            if active is None and _ACTIVE in words:
-                active = time.monotonic()
-            if process.returncode is not None or (active is None and time.monotonic() > began + timeout_s):
-                ended = f"ended (exit code {process.returncode})" if process.returncode is not None else "is not active"
-                raise BrokerUnavailable(
-                    f"the controller of a broker that was killed {ended}; its log says:\n"
-                    f"{last_words(folder, 'server.log', 'console.log')}"
-                )
-            time.sleep(0.05)
+        deadline = time.monotonic() + timeout_s
+        while not is_fenced(_read(folder / "server.log")):
+            _refuse_to_wait(folder, process, deadline)
+        # The record is logged before it is stored. The controller stores one of no content as well, ten times a second.
+        for _ in range(2):
+            size = _stored(folder / "data")
+            while _stored(folder / "data") == size:
+                _refuse_to_wait(folder, process, deadline)
     finally:
         process.stop()
+
+
+def _read(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+
+def _stored(data: Path) -> int:
+    return sum(each.stat().st_size for each in (data / "__cluster_metadata-0").glob("*.log"))
+
+
+def _refuse_to_wait(folder: Path, process: GuardedProcess, deadline: float) -> None:
+    if process.returncode is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        return
+    what = (
+        "did not fence the broker in time" if process.returncode is None else f"ended (exit code {process.returncode})"
+    )
+    raise BrokerUnavailable(
+        f"the controller of a broker that was killed {what}; its log says:\n"
+        f"{last_words(folder, 'server.log', 'console.log')}"
+    )

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer
 
 from meshport.kafka.admin import Admin
 from meshport.local.embedded import EmbeddedKafka
-from meshport.local.fencing import controller_settings
+from meshport.local.fencing import controller_settings, is_fenced
 from meshport.local.listeners import Listeners, PlainListeners
 from meshport.local.secured import SecuredListeners
 from tests.waiting import PATIENCE_S
@@ -37,7 +37,34 @@ def test_the_controller_alone_listens_for_controllers_alone() -> None:
         "ssl.keystore.type": "PEM",
         "broker.session.timeout.ms": 500,
         "broker.heartbeat.interval.ms": 250,
+        "metadata.max.idle.interval.ms": 100,
     }
+
+
+REGISTERED = (
+    "Replayed initial RegisterBrokerRecord: RegisterBrokerRecord(brokerId=1, endPoints=[], fenced=true, logDirs=[])"
+)
+CHANGED = (
+    "Replayed BrokerRegistrationChangeRecord: BrokerRegistrationChangeRecord(brokerId=1, brokerEpoch=11, fenced={})"
+)
+ACTIVE = "Becoming the active controller at epoch 3"
+
+
+@pytest.mark.parametrize(
+    ("lines", "fenced"),
+    [
+        ([], False),
+        ([ACTIVE], False),
+        ([REGISTERED, ACTIVE], True),
+        ([REGISTERED, CHANGED.format(-1), ACTIVE], False),
+        ([REGISTERED, CHANGED.format(-1), CHANGED.format(0), ACTIVE, CHANGED.format(1)], True),
+        ([REGISTERED, CHANGED.format(-1), CHANGED.format(1)], False),
+        ([CHANGED.format(1), REGISTERED, CHANGED.format(-1), CHANGED.format(0), ACTIVE], False),
+    ],
+)
+def test_the_last_record_says_whether_a_broker_is_fenced(lines: list[str], fenced: bool) -> None:
+    """The records of the log count, and those that the controller adds once it is active."""
+    assert is_fenced("\n".join(lines)) == fenced
 
 
 @pytest.mark.kafka
