@@ -10,17 +10,24 @@ from pydantic import BaseModel
 from meshport.address import Address
 from meshport.catalog import ProductPast, ProductRegistration, Waiver, WaiverRequest
 from meshport.compat import RULES, Direction, Severity, Verdict
+from meshport.compat.port_history import PortVersions, VersionComparison
 from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry.errors import RequestRefused
 from meshport_registry.gate import gate_judgement, product_past
 from meshport_registry.identity.caller import CurrentCaller
-from meshport_registry.mesh_api import PROBLEMS, Segment, as_json
+from meshport_registry.mesh_api import PROBLEMS, Line, Segment, as_json
 from meshport_registry.negotiation import MESH_CHECKS
+from meshport_registry.port_versions import plan_comparison, port_versions
 from meshport_registry.product_declaration import read_declaration, unmatched
 from meshport_registry.state import Database
-from meshport_registry.values import BoundedRoute, RowNumber
+from meshport_registry.values import MAX_INT, BoundedRoute, RowNumber
 from meshport_registry.waivers import record, revoke, waivers
+
+OtherVersion = Annotated[
+    int | None, Query(ge=1, le=MAX_INT, description="the other version; by default the one before")
+]
+"""The version that another one is compared with."""
 
 router = APIRouter(
     route_class=BoundedRoute,
@@ -83,6 +90,19 @@ async def past(store: Database, domain: Segment, product: Segment) -> Any:
     """What the gate judges a change of a product by: contracts, versions, readers and waivers."""
     address = Address(domain, product)
     return as_json(await store.read(lambda c: product_past(c, address)))
+
+
+@router.get("/versions/{domain}/{product}/{port}", response_model=PortVersions)
+async def versions(store: Database, line: Line) -> Any:
+    """The versions of a port's contract, newest first, and its waivers."""
+    return as_json(await store.read(lambda c: port_versions(c, line)))
+
+
+@router.get("/versions/{domain}/{product}/{port}/{number}", response_model=VersionComparison)
+async def compare_versions(store: Database, line: Line, number: RowNumber, against: OtherVersion = None) -> Any:
+    """What changed between two versions of a port's contract, in words, and the gate's verdict of then."""
+    planned = await store.read(lambda c: plan_comparison(c, line, number, against))
+    return as_json(planned.result(await store.judge(planned.judgement)))
 
 
 @router.get("/gate/rules", response_model=list[RuleFacts])

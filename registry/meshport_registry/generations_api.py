@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from meshport.address import Address
 from meshport.binding import Binding
 from meshport.generations import Generations, HoldRequest, OpenGeneration, Release, Switch
 from meshport_registry.generations import (
@@ -18,7 +17,7 @@ from meshport_registry.generations import (
     retire_generation,
     switch_generation,
 )
-from meshport_registry.mesh_api import PROBLEMS, Major, Segment, as_json
+from meshport_registry.mesh_api import PROBLEMS, Line, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.state import Database, OwnCluster
 from meshport_registry.values import BoundedRoute, RowNumber
@@ -30,13 +29,6 @@ router = APIRouter(
     tags=["Generations"],
     responses=PROBLEMS,
 )
-
-
-async def _line(domain: Segment, product: Segment, port: Segment, major: Major = None) -> Address:
-    return Address(domain, product, port, major)
-
-
-Line = Annotated[Address, Depends(_line)]
 
 
 @router.get("", response_model=Generations)

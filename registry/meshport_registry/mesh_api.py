@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import unquote
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, select
@@ -27,12 +27,14 @@ from meshport.catalog import (
     Retirement,
 )
 from meshport.compat import Verdict
+from meshport.field_flows import FieldFlows
 from meshport.product import Archetype, Status
 from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry import product_registration, tables
 from meshport_registry.access.readers import Readings
 from meshport_registry.errors import RequestRefused, SchemaNotFound
+from meshport_registry.field_flows import field_flows
 from meshport_registry.gate import gate_judgement
 from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.judging import Judged, write_judged
@@ -116,6 +118,14 @@ class ListQuery(BaseModel):
 
 Segment = Annotated[str, Path(examples=["player"]), AfterValidator(unquote)]
 Major = Annotated[int | None, Query(ge=1, le=MAX_INT, description="the contract's major; by default the live one")]
+
+
+async def _line(domain: Segment, product: Segment, port: Segment, major: Major = None) -> Address:
+    return Address(domain, product, port, major)
+
+
+Line = Annotated[Address, Depends(_line)]
+"""A port of the path, with the major of the query; without one it is the live one."""
 
 router = APIRouter(
     route_class=BoundedRoute,
@@ -242,6 +252,18 @@ async def product_lineage(store: Database, domain: Segment, product: Segment) ->
     """Every product upstream and downstream of a product, with the fields that each reads."""
     address = Address(domain, product)
     return as_json(await store.read(lambda c: lineage(c, address)))
+
+
+@router.get("/lineage/{domain}/{product}/fields", response_model=FieldFlows)
+async def product_field_lineage(
+    store: Database,
+    domain: Segment,
+    product: Segment,
+    field: Annotated[str | None, Query(description="only what leads to this field, and from it")] = None,
+) -> Any:
+    """What the fields of a product are made from, and what is made from them, as declared processes say."""
+    address = Address(domain, product)
+    return as_json(await store.read(lambda c: field_flows(c, address, field=field)))
 
 
 @router.get("/readers/{domain}/{product}", response_model=list[Reader])
