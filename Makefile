@@ -33,7 +33,7 @@ schema: $(INSTALLED) ## the JSON Schema of product.yaml, written anew from the m
 lock: ## resolve the dependencies anew: hashes, no hosts
 	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-annotate \
 		--no-header --universal --python-version 3.11 --upgrade --output-file requirements.lock
-	uv pip compile pyproject.toml --extra registry --extra outbox --extra process --extra columnar --constraint requirements.lock \
+	uv pip compile pyproject.toml --extra registry --extra outbox --extra process --extra columnar --extra observe --constraint requirements.lock \
 		--generate-hashes --no-annotate --no-header --universal --python-version 3.11 --output-file deploy/image/requirements.lock
 	uv pip compile --group image --constraint requirements.lock \
 		--generate-hashes --no-annotate --no-header --universal --python-version 3.11 --output-file deploy/image/build.lock

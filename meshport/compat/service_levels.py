@@ -53,8 +53,10 @@ _DELAYS: Final = frozenset(
         "timetorepair",
     }
 )
-_CEILINGS: Final = frozenset({"errorrate"})
-_FLOORS: Final = frozenset({"completeness", "availability", "accuracy", "validity", "throughput", "retention"})
+_CEILINGS: Final = frozenset({"errorrate", "drift"})
+_FLOORS: Final = frozenset(
+    {"completeness", "availability", "accuracy", "validity", "uniqueness", "throughput", "retention"}
+)
 
 
 class LevelChange(Enum):
@@ -119,6 +121,18 @@ def level_change(before: ServiceLevel, after: ServiceLevel) -> LevelChange:
     if family != other:
         return LevelChange.WEAKER
     return LevelChange.STRONGER if (now < was) is less_is_more else LevelChange.WEAKER
+
+
+def delay_ms(level: ServiceLevel) -> float | None:
+    """Return a figure that is a length of time in milliseconds; None where its unit is none of time."""
+    family, amount = _amount(level)
+    return float(amount) if family == _TIME else None
+
+
+def share(level: ServiceLevel) -> float | None:
+    """Return a figure that is a share, 0 to 1; None where its unit is not percent."""
+    family, amount = _amount(level)
+    return float(amount) / 100 if family == _SHARE else None
 
 
 def _amount(level: ServiceLevel) -> tuple[str, Fraction]:

@@ -239,12 +239,15 @@ class ServiceLevel(Model):
         value: the objective.
         unit: the value's unit (s, m, h, d, percent).
         port: the port that it applies to; by default all of them.
+        element: the field that it is measured by, or several with commas: for completeness the field that numbers the facts,
+            for drift the fields whose values are watched.
     """
 
     property: str
     value: float = Field(allow_inf_nan=False)
     unit: str | None = None
     port: str | None = None
+    element: str | None = None
 
 
 class Product(Model):

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
 
-EXTRAS = ("registry", "outbox", "process", "columnar")
+EXTRAS = ("registry", "outbox", "process", "columnar", "observe")
 
 
 def module(path: Path) -> Any:
@@ -81,7 +81,7 @@ def test_the_image_begins_with_a_command_line() -> None:
 
 
 def test_the_image_installs_what_its_commands_need() -> None:
-    """The image's lock has the extras of registry, relay, processors and columns, in the versions and hashes of all tests."""
+    """The lock of the image has the extras of all its processes, in the versions and hashes of all tests."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     tested, installed = locked(ROOT / "requirements.lock"), locked(DEPLOY / "image" / "requirements.lock")
