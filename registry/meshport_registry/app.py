@@ -24,6 +24,9 @@ from meshport_registry.access import api as access_api
 from meshport_registry.audit import api as audit_api
 from meshport_registry.audit.call import audited_call
 from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
+from meshport_registry.catalog import pages
+from meshport_registry.catalog.error_page import error_page, missing_page
+from meshport_registry.catalog.pages import home
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import Forbidden, InvalidRequest, StoreFailed, Unauthenticated, UnreadableBody, render
@@ -56,6 +59,9 @@ _MESH_ROUTERS: Final = (
     mesh_api.health_router,
 )
 
+# `/` is the catalog's for browsers, and Confluent's for all others.
+_ROUTERS: Final = (home.router, *confluent.ROUTERS, *pages.ROUTERS, *_MESH_ROUTERS)
+
 
 def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAPI:
     """Return the service as an ASGI application.
@@ -84,7 +90,7 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
             guard_page(page)
     # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first. They are taken as they
     # were made: `include_router` makes each again on the first request, which takes 35 ms of CPU.
-    for router in (*confluent.ROUTERS, *_MESH_ROUTERS):
+    for router in _ROUTERS:
         app.router.routes.extend(router.routes)
     return app
 
@@ -104,6 +110,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.refusals = RefusalLog(store)
     state.measures = RequestMeasures(store)
     state.guard = Guard(Decisions(store))
+    state.error_page = error_page
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:
         yield
@@ -112,13 +119,15 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
         store.close()
 
 
-def _respond(request: Request, error: MeshError) -> Response:
+async def _respond(request: Request, error: MeshError) -> Response:
     mesh = is_mesh(request.url.path)
     if isinstance(error, Forbidden | Unauthenticated):
         audited_call(request.scope).because(error.message)
     status, body = render(error, mesh=mesh)
     if status >= 500:
         _log.error("%s %s: %s", request.method, request.url.path, error.message)
+    if (page := await error_page(request, error)) is not None:
+        return page
     response = JSONResponse(body, status) if mesh else ConfluentJSON(body, status)
     if isinstance(error, Unauthenticated):
         response.raw_headers.extend(CHALLENGES)
@@ -127,7 +136,7 @@ def _respond(request: Request, error: MeshError) -> Response:
 
 async def _on_mesh_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MeshError)  # noqa: S101 - registered for this class
-    return _respond(request, error)
+    return await _respond(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -137,7 +146,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     first = details[0]
     unreadable = first["loc"][0] == "body" and first["input"] is not None and first["type"] != "too_long"
     kind = UnreadableBody if unreadable else InvalidRequest
-    return _respond(request, kind(f"the request cannot be read: {findings[0]}", findings=findings))
+    return await _respond(request, kind(f"the request cannot be read: {findings[0]}", findings=findings))
 
 
 def _finding(detail: dict[str, Any]) -> str:
@@ -154,6 +163,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(_allowed(request))
         if request.method == "OPTIONS":
             return Response(headers=headers)
+    if error.status_code == HTTPStatus.NOT_FOUND and (page := await missing_page(request)) is not None:
+        return page
     if is_mesh(request.url.path):
         word = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "failed")
         problem: dict[str, Any] = {"error": word, "message": str(error.detail), "hint": None, "findings": []}
@@ -165,7 +176,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> list[str]:
     """Return the methods of a path, of all of its routes."""
     found = {"OPTIONS"}
-    for router in (*confluent.ROUTERS, *_MESH_ROUTERS):
+    for router in _ROUTERS:
         for route in router.routes:
             if isinstance(route, APIRoute) and route.path_regex.match(request.scope["path"]):
                 found |= route.methods or set()
@@ -173,4 +184,4 @@ def _allowed(request: Request) -> list[str]:
 
 
 async def _on_any(request: Request, _error: Exception) -> Response:
-    return _respond(request, StoreFailed("the registry failed; its log says where"))
+    return await _respond(request, StoreFailed("the registry failed; its log says where"))

@@ -19,11 +19,11 @@ MEDIA_TYPES: Final = {CONFLUENT_JSON: 1.0, "application/vnd.schemaregistry+json"
 """The media types of Confluent's API, each with the quality that the server gives it."""
 _TAKEN: Final = frozenset({*MEDIA_TYPES, "application/octet-stream"})
 _CHANGES: Final = frozenset({"POST", "PUT"})
-_MESH: Final = ("/api/", "/health", "/docs", "/redoc", "/openapi.json")
+_MESH: Final = ("/api/", "/catalog", "/health", "/docs", "/redoc", "/openapi.json")
 
 
 def is_mesh(path: str) -> bool:
-    """Whether a path belongs to the mesh API, or to the pages about both APIs."""
+    """Whether a path belongs to the mesh API, to the catalog, or to the pages about both APIs."""
     return path.startswith(_MESH)
 
 

@@ -130,6 +130,13 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("PUT", "/api/v1/policies/{domain}"): OWNERS,
     ("GET", "/api/v1/audit"): AUDITORS,
     ("GET", "/health"): EVERYONE,
+    ("GET", "/catalog"): KNOWN,
+    ("GET", "/catalog/domains/{domain}"): KNOWN,
+    ("GET", "/catalog/products/{domain}/{product}"): KNOWN,
+    ("GET", "/catalog/login"): EVERYONE,
+    ("POST", "/catalog/login"): EVERYONE,
+    ("POST", "/catalog/logout"): EVERYONE,
+    ("GET", "/catalog/static/{name}"): EVERYONE,
     ("GET", "/docs"): KNOWN,
     ("GET", "/docs/oauth2-redirect"): KNOWN,
     ("GET", "/redoc"): KNOWN,
@@ -224,6 +231,7 @@ def _path(template: str) -> str:
         number="1",
         fingerprint=schema.fingerprint,
         key_id="abc",
+        name="catalog.css",
     )
 
 

@@ -21,6 +21,8 @@ CHANGES_NOTHING: Final = frozenset({
     ("POST", "/compatibility/subjects/{subject}/versions/{version}"),
     ("POST", "/api/v1/gate/check"),
     ("POST", "/api/v1/access/readers"),
+    ("POST", "/catalog/login"),
+    ("POST", "/catalog/logout"),
 })  # fmt: skip
 """The routes that take a body and change nothing."""
 

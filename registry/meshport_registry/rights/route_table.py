@@ -51,6 +51,7 @@ class RouteRight(NamedTuple):
 
 
 _DISCOVER: Final = RouteRight(Action.DISCOVER)
+_PROBE: Final = RouteRight(Action.PROBE)
 _SUBJECT: Final = RouteRight(Action.DISCOVER, About.SUBJECT)
 _ADDRESS: Final = RouteRight(Action.DISCOVER, About.ADDRESS)
 _GENERATION: Final = RouteRight(Action.REGISTER, About.ADDRESS)
@@ -99,6 +100,14 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", "/mode/{subject}"): _SUBJECT,
     ("PUT", "/mode/{subject}"): _SUBJECT_LEVEL,
     ("DELETE", "/mode/{subject}"): _SUBJECT_LEVEL,
+    # the catalog; `/` is Confluent's for the clients of that API
+    ("GET", "/catalog"): _DISCOVER,
+    ("GET", "/catalog/domains/{domain}"): _DISCOVER,
+    ("GET", "/catalog/products/{domain}/{product}"): _ADDRESS,
+    ("GET", "/catalog/login"): _PROBE,
+    ("POST", "/catalog/login"): _PROBE,
+    ("POST", "/catalog/logout"): _PROBE,
+    ("GET", "/catalog/static/{name}"): _PROBE,
     # products
     ("POST", "/api/v1/dataproducts"): RouteRight(Action.REGISTER, About.DECLARATION, dry=Action.DISCOVER),
     ("GET", "/api/v1/dataproducts"): _DISCOVER,
@@ -154,7 +163,7 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("PUT", "/api/v1/policies/{domain}"): RouteRight(Action.ADMINISTER, About.DOMAIN),
     ("GET", "/api/v1/audit"): RouteRight(Action.AUDIT),
     # the service itself
-    ("GET", "/health"): RouteRight(Action.PROBE),
+    ("GET", "/health"): _PROBE,
     ("GET", "/docs"): _DISCOVER,
     ("GET", "/docs/oauth2-redirect"): _DISCOVER,
     ("GET", "/redoc"): _DISCOVER,

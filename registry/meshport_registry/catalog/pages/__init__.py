@@ -1,0 +1,10 @@
+"""The pages of the catalog, one module each."""
+
+from typing import Final
+
+from meshport_registry.catalog.pages import domain, login, product, static
+
+ROUTERS: Final = tuple(page.router for page in (product, domain, login, static))
+"""The routers of the pages, but for the home page, whose `/` comes before Confluent's."""
+
+__all__ = ["ROUTERS"]

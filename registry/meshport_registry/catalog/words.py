@@ -1,0 +1,73 @@
+"""Values in words, as filters of the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from meshport.address import Address
+
+_LONGEST: Final = 240
+
+
+def page_of(address: Address, page: str = "products") -> str:
+    """Return the path of a page about a product: `/catalog/<page>/<domain>/<product>`."""
+    return f"/catalog/{page}/{quote(address.domain)}/{quote(address.product)}"
+
+
+def domain_page(domain: str) -> str:
+    """Return the path of a domain's page."""
+    return f"/catalog/domains/{quote(domain)}"
+
+
+def time_of(instant: datetime) -> Markup:
+    """Return an instant as a `<time>` in UTC, which the script `times.js` shows in the reader's zone."""
+    utc = instant.astimezone(UTC)
+    machine = utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = utc.strftime("%Y-%m-%d %H:%M UTC")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, text, text)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: `1 product`, `12,000 products`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def lasting(duration: timedelta | None) -> str:
+    """Return how long events are kept: `for ever`, `7 days`, `1 day 6 hours`."""
+    if duration is None:
+        return "for ever"
+    left, parts = duration, []
+    for unit, length in (
+        ("day", timedelta(days=1)),
+        ("hour", timedelta(hours=1)),
+        ("minute", timedelta(minutes=1)),
+        ("second", timedelta(seconds=1)),
+    ):
+        number, left = divmod(left, length)
+        if number:
+            parts.append(count(number, unit))
+    return " ".join(parts[:2]) or f"{duration / timedelta(milliseconds=1):g} ms"
+
+
+def short(text: str, longest: int = _LONGEST) -> str:
+    """Return a text, cut at a space with an ellipsis where it is too long."""
+    if len(text) <= longest:
+        return text
+    cut = text[:longest]
+    return f"{cut[: cut.rfind(' ')] if ' ' in cut else cut}\N{HORIZONTAL ELLIPSIS}"
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "page": page_of,
+    "domain_page": domain_page,
+    "time": time_of,
+    "count": count,
+    "lasting": lasting,
+    "short": short,
+}
+"""The filters of the templates, by name."""

@@ -1,0 +1,20 @@
+"""What a browser asks for, and every page of the catalog by its path."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AS_BROWSER: Final = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}
+
+PAGES: Final = (
+    "/",
+    "/catalog",
+    "/catalog/domains/operations",
+    "/catalog/products/player/plays",
+    "/catalog/products/network/old-delays",
+    "/catalog/login",
+)
+"""A path of every kind of page; each shows a product of the tests' mesh."""
+
+ERRORS: Final = ("/nothing", "/catalog/products/network/delays-by-port", "/catalog/products/UPPER/case")
+"""Paths that are answered with a page of an error."""
