@@ -56,6 +56,7 @@ VERBS: Final = {
     "readers": _Verb("mesh:readers", "List the products that read a port, and the fields that they read."),
     "json-schema": _Verb("mesh:json_schema", "Print the JSON Schema of product.yaml, for editors."),
     "lineage": _Verb("mesh:lineage", "List the products upstream and downstream of a product."),
+    "generate": _Verb("generate:generate", "Write a typed client of a port as source code: types, a publisher, a subscriber."),
     "schema": _Verb("mesh:schema", "Print the Avro schema of a port's contract, complete: shared types are spelled out."),
     "deprecate": _Verb("lifecycle:deprecate", "Announce the end of a product, with a day and a successor, or take that back."),
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),

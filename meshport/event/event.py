@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, Self
+
+from typing_extensions import TypeVar
 
 from meshport.codec.jsonform import to_json
 from meshport.event.attributes import SPEC_VERSION, rfc3339
@@ -15,6 +17,9 @@ from meshport.event.trace import traced
 
 if TYPE_CHECKING:
     from meshport.event.sdk import CloudEvent
+
+Data = TypeVar("Data", default=Any)
+"""The type of an event's data: a mapping, or a model that a subscriber was asked for (`meshport.event.model`)."""
 
 NO_EXTENSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -37,7 +42,7 @@ class Envelope:
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class Event:
+class Event(Generic[Data]):
     """A CloudEvent and its record position in Kafka. Treat it as immutable: the reader shares parts between events.
 
     Attributes:
@@ -59,7 +64,7 @@ class Event:
     envelope: Envelope
     id: str
     time: datetime
-    data: Any
+    data: Data
     key: bytes | None = None
     recorded_time: datetime | None = None
     subject: str | None = None

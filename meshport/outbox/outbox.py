@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from meshport.address import Address
 from meshport.errors import PublishError
 from meshport.event import Headers
+from meshport.event.model import Record
 from meshport.metrics.outbox import ADDED
 from meshport.outbox.row import OutboxRow
 from meshport.outbox.transactions import add_row, add_row_async
@@ -55,7 +56,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._added = ADDED.labels(str(self.binding.address))
 
-    def add(self, transaction: Any, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> str:
+    def add(self, transaction: Any, record: Record, **attributes: Unpack[EventAttributes]) -> str:
         """Validate and encode an event, and add its row to the caller's transaction.
 
         Args:
@@ -75,9 +76,7 @@ class Outbox:
         """
         return self._add(transaction, self._port.message(record, **attributes))
 
-    async def add_async(
-        self, transaction: Any, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]
-    ) -> str:
+    async def add_async(self, transaction: Any, record: Record, **attributes: Unpack[EventAttributes]) -> str:
         """Add an event to a transaction of an event loop; otherwise as `add`.
 
         Args:

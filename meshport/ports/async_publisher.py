@@ -18,6 +18,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import MeshError, PublishError
 from meshport.event import Headers
+from meshport.event.model import Record
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.async_mesh import AsyncResolver, for_threads
@@ -92,7 +93,7 @@ class AsyncPublisher:
 
     # -- one event -------------------------------------------------------------------------------------------------
 
-    async def publish(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> str:
+    async def publish(self, record: Record, **attributes: Unpack[EventAttributes]) -> str:
         """Validate, encode and queue one event, and wait until it is stored.
 
         Args:
@@ -118,7 +119,7 @@ class AsyncPublisher:
         """Publish a tombstone as `Publisher.retract` does, and wait until it is stored."""
         return await self._outcome(await self._offer(self._publisher.tombstone(key, id, time)))
 
-    async def submit(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> Receipt:
+    async def submit(self, record: Record, **attributes: Unpack[EventAttributes]) -> Receipt:
         """Validate, encode and queue one event and return its receipt, to be awaited later; otherwise as `publish`.
 
         Only a full queue (200,000 events) is waited for. Events that one task submits are stored in their order for each key.
@@ -128,7 +129,7 @@ class AsyncPublisher:
 
     # -- many events -----------------------------------------------------------------------------------------------
 
-    async def publish_batch(self, records: Iterable[Mapping[str, Any]] | ArrowStream) -> BatchReport:
+    async def publish_batch(self, records: Iterable[Record] | ArrowStream) -> BatchReport:
         """Publish records as `Publisher.publish_batch` does, and return the outcome of each.
 
         A thread encodes them. A batch that has begun is published whole, also where its task is cancelled.
@@ -260,7 +261,7 @@ class _OfferingPublisher(Publisher):
         self._deliveries.leave_to_caller()
         self._tasks = self._deliveries.new_caller()
 
-    def message(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> _Message:
+    def message(self, record: Record, **attributes: Unpack[EventAttributes]) -> _Message:
         return self._message(record, **attributes)
 
     def message_of(self, event: BaseCloudEvent) -> _Message:

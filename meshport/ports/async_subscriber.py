@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Generic, Self, cast
 
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import KafkaError
 from meshport.event import Event, reader_for
+from meshport.event.model import as_model, model_schema
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.async_mesh import AsyncMesh, for_threads
@@ -31,7 +32,7 @@ from meshport.ports.read_ahead import ReadAhead, TaskSubscription
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.retry_turns import RetryTurns
 from meshport.ports.seen_events import SeenEvents
-from meshport.ports.subscriber import BadEvent, Mesh
+from meshport.ports.subscriber import BadEvent, Mesh, Model
 from meshport.ports.turns import Received
 from meshport.schema import Schema
 
@@ -41,7 +42,7 @@ __all__ = ["AsyncSubscriber"]
 _AHEAD: Final = 1000
 
 
-class AsyncSubscriber:
+class AsyncSubscriber(Generic[Model]):
     """Reads the events of one output port for the tasks of an event loop.
 
     `async for` yields one event after another. The group's offset advances past an event when the next one is asked for, so
@@ -60,6 +61,7 @@ class AsyncSubscriber:
             nothing.
         start: where to begin without a committed offset, as for `Subscriber`.
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
+        as_: the pydantic model of the events' data, as for `Subscriber`.
         remember: how many (source, id) pairs to remember for each partition; an event with one of them is left out. 0 keeps
             all events.
         on_bad: called in the event loop with each message that cannot be read, and awaited where it returns an awaitable;
@@ -74,7 +76,7 @@ class AsyncSubscriber:
         address: as given.
 
     Raises:
-        ValueError: `on_error` is given without a group.
+        ValueError: `on_error` is given without a group, or `reader` beside a model that has a schema.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class AsyncSubscriber:
         group: str | None = None,
         start: Start | datetime = Start.EARLIEST,
         reader: Schema | None = None,
+        as_: type[Model] | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], object] | None = None,
         on_error: Retry | None = None,
@@ -98,7 +101,8 @@ class AsyncSubscriber:
         self._registry = registry
         self._group = group
         self._start = start
-        self._reader = reader
+        self._as = as_
+        self._reader = model_schema(as_, reader)
         self._remember = remember
         self._on_bad = on_bad
         self._on_error = on_error
@@ -159,7 +163,7 @@ class AsyncSubscriber:
                 in_flight,
                 Retries(self._on_error, group, reading.subscription.measures, WaitingEvents()),
                 lambda topic: RetryTopic(cluster, group, binding.address, topic),
-                read=reader_for(binding, schemas, self._reader).read,
+                read=as_model(reader_for(binding, schemas, self._reader).read, self._as),
                 seen=seen,
                 name=f"retries of {binding.address.key}",
                 in_loop=reading.in_loop,
@@ -168,7 +172,7 @@ class AsyncSubscriber:
         reading.thread = ReadAhead(
             reading.subscription,
             in_flight,
-            reader_for(binding, schemas, self._reader).read,
+            as_model(reader_for(binding, schemas, self._reader).read, self._as),
             seen,
             retries=retries,
             closing=closing,
@@ -260,12 +264,12 @@ class AsyncSubscriber:
 
     # -- one by one ------------------------------------------------------------------------------------------------
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[Event[Model]]:
         """Yield events one by one, for ever or until `stop`."""
         self._restore()
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> Event[Model]:
         reading = self._open
         if self._current is not None:
             if self._error is None:
@@ -276,7 +280,7 @@ class AsyncSubscriber:
         while (each := await self._next(reading, lambda: False)) is not None:
             if await reading.turns.begin(each):
                 self._current = each
-                return cast(Event, each.item)
+                return cast("Event[Model]", each.item)
         raise StopAsyncIteration
 
     def _restore(self) -> None:
@@ -302,7 +306,7 @@ class AsyncSubscriber:
 
     # -- many at a time --------------------------------------------------------------------------------------------
 
-    async def run(self, handle: Callable[[Event], Awaitable[object]], *, concurrency: int = 100) -> None:
+    async def run(self, handle: Callable[[Event[Model]], Awaitable[object]], *, concurrency: int = 100) -> None:
         """Handle events, up to `concurrency` of them at a time, until `stop` or SIGTERM; events of one key one after another.
 
         An event is handled once `handle` returns, and a partition's offset advances to the first event that is not. Events

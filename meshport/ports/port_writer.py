@@ -11,6 +11,7 @@ from meshport.codec import codec_for
 from meshport.errors import PublishError
 from meshport.event import DATA_SCHEMA, Envelope, Extension, Headers, new_id, writer_for
 from meshport.event.attributes import AVRO
+from meshport.event.model import Record, plain_record
 from meshport.event.record import event_time, record_key, retraction_key
 from meshport.product import Status
 from meshport.schema import parse_schema
@@ -67,7 +68,7 @@ class PortWriter:
 
     def message(
         self,
-        record: Mapping[str, Any],
+        record: Record,
         *,
         id: str | None = None,
         time: datetime | None = None,
@@ -89,6 +90,7 @@ class PortWriter:
             PublishError: the record has no key though the port is keyed, or no time.
         """
         self.events.check(id=id, time=time, subject=subject, extensions=extensions)
+        record = plain_record(record)
         moment = self.time(record) if time is None else time
         made = new_id() if id is None else id
         value, headers = self.events.message(record, id=made, time=moment, subject=subject, extensions=extensions)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from meshport.address import Address
 from meshport.columnar import supports
 from meshport.errors import EncodeError, MeshError
+from meshport.event.model import Record, plain_record
 from meshport.event.stored import stored_values
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
@@ -87,11 +88,12 @@ class Publisher:
 
     # -- one event -------------------------------------------------------------------------------------------------
 
-    def publish(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> str:
+    def publish(self, record: Record, **attributes: Unpack[EventAttributes]) -> str:
         """Validate, encode and queue one event; `flush` reports whether it is stored.
 
         Args:
-            record: the event's data, of the port's schema.
+            record: the event's data, of the port's schema: a mapping, or an object of a pydantic model, such as `meshport
+                generate` writes.
             attributes: of the event, see `EventAttributes`: `id`, `time`, `subject`, `extensions`.
 
         Returns:
@@ -109,7 +111,7 @@ class Publisher:
         self._deliveries.queue(self._deliveries.caller(), made, value, key, headers)
         return made
 
-    def submit(self, record: Mapping[str, Any], **attributes: Unpack[EventAttributes]) -> Receipt:
+    def submit(self, record: Record, **attributes: Unpack[EventAttributes]) -> Receipt:
         """Validate, encode and queue one event and return its receipt; otherwise as `publish`.
 
         A thread calls `publisher.submit(record).result(5)`, a task awaits `publisher.submit(record)`. The call itself waits
@@ -170,7 +172,7 @@ class Publisher:
         message = self._tombstone(key, id, time)
         return self._deliveries.queue_with_receipt(self._deliveries.caller(), *message)
 
-    def _plain_publisher(self) -> Callable[[Mapping[str, Any]], str]:
+    def _plain_publisher(self) -> Callable[[Record], str]:
         """Return `publish` for an event with nothing optional; the closure looks up once what is the same for each event.
 
         With attributes and methods it took 1.7 us beside encoding and the client; so it takes 1.0 (`tests/bench/ports.py`).
@@ -183,7 +185,7 @@ class Publisher:
         deliveries, callers = self._deliveries, self._deliveries.callers
         queue, suffixes, refuse = deliveries.queue_next, SUFFIXES, self._measures.refuse
 
-        def publish(record: Mapping[str, Any]) -> str:
+        def publish(record: Record) -> str:
             caller = callers.get()
             if caller is None or caller.thread != get_ident() or running_loop() is not None:
                 caller = deliveries.caller()
@@ -194,6 +196,8 @@ class Publisher:
                 index = len(chunk.values)
             id = chunk.prefix + suffixes[index]
             try:
+                if type(record) is not dict:
+                    record = plain_record(record)
                 moment = record.get(time_field)  # type: ignore[arg-type]  # None is no field of any record
                 if type(moment) is not datetime or moment.tzinfo is None:
                     moment = time_of(record)
@@ -210,14 +214,14 @@ class Publisher:
 
     # -- many events -----------------------------------------------------------------------------------------------
 
-    def publish_batch(self, records: Iterable[Mapping[str, Any]] | ArrowStream) -> BatchReport:
+    def publish_batch(self, records: Iterable[Record] | ArrowStream) -> BatchReport:
         """Publish records and wait for the outcome of each; a record that is refused does not stop the others.
 
         The report is of these records alone, whatever else is published at the same time or was before.
 
         Args:
-            records: mappings; or an Arrow batch or table or a data frame (polars, pandas 3), which is encoded by columns. Its
-                columns are the fields by name; a field without a column takes its default.
+            records: mappings or objects of a pydantic model; or an Arrow batch or table or a data frame (polars, pandas 3), which
+                is encoded by columns. Its columns are the fields by name; a field without a column takes its default.
 
         Raises:
             EncodeError: the types of a frame's columns do not fit the schema, the schema cannot be held by columns, or the
@@ -235,7 +239,7 @@ class Publisher:
         return BatchReport(len(ids) - len(failed), tuple(refused), tuple(each for each in failed if each.unknown))
 
     def _queue_rows(
-        self, records: Iterable[Mapping[str, Any]], caller: PublishingCaller
+        self, records: Iterable[Record], caller: PublishingCaller
     ) -> tuple[dict[str, int], list[PublishFailure]]:
         ids: dict[str, int] = {}
         refused: list[PublishFailure] = []
@@ -246,7 +250,7 @@ class Publisher:
                 refused.append(PublishFailure("", index, error))
         return ids, refused
 
-    def _publish_for(self, caller: PublishingCaller, record: Mapping[str, Any]) -> str:
+    def _publish_for(self, caller: PublishingCaller, record: Record) -> str:
         token = self._deliveries.callers.set(caller)
         try:
             return self._publish_plain(record)

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.columnar import supports
 from meshport.errors import MeshError, RegistryUnavailable, SchemaError
 from meshport.event import UNREADABLE, Event, SchemaSource, reader_for
+from meshport.event.model import as_model, model_schema
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from meshport.ports.batches import EventBatch
 
 _BATCH: Final = 2000
+
+Model = TypeVar("Model", bound=BaseModel, default=Any)
+"""The class of the events' data; without `as_` they are mappings."""
 
 
 class Mesh(Resolver, SchemaSource, Protocol):
@@ -63,7 +70,7 @@ class BadEvent:
         return self.error.message if at in self.error.message else f"{at}: {self.error.message}"
 
 
-class Subscriber:
+class Subscriber(Generic[Model]):
     """Reads the events of one output port.
 
     Iterating yields one event after another. The group's offset advances past an event when the next one is asked for, so
@@ -85,6 +92,8 @@ class Subscriber:
         start: where to begin without a committed offset: `EARLIEST` is the beginning of the history; a time begins with the first
             event of each partition that was recorded then or later.
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
+        as_: the pydantic model of the events' data, such as a class of `meshport generate`, to whose schema each record is then
+            resolved. A tombstone's data is None all the same. A record that the model refuses is a message that cannot be read.
         remember: how many (source, id) pairs to remember for each partition; an event with one of them is left out. 0 keeps
             all events.
         on_bad: called with each message that cannot be read, after which reading continues; without it the error is raised,
@@ -100,7 +109,7 @@ class Subscriber:
     from their first offset.
 
     Raises:
-        ValueError: `on_error` is given without a group.
+        ValueError: `on_error` is given without a group, or `reader` beside a model that has a schema.
         ReplayError: `start` is a time without a zone.
         NotRegistered: the registry knows no such port.
         HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, reading raises it.
@@ -115,6 +124,7 @@ class Subscriber:
         group: str | None = None,
         start: Start | datetime = Start.EARLIEST,
         reader: Schema | None = None,
+        as_: type[Model] | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], None] | None = None,
         on_error: Retry | None = None,
@@ -126,10 +136,10 @@ class Subscriber:
         binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self._seen = SeenEvents(remember) if remember else None
         self._on_bad = on_bad
-        self._reader = reader
+        self._reader = model_schema(as_, reader)
         self._stopped = threading.Event()
         self._schemas = WaitingSchemas(mesh, self._stopped, waiter=f"the subscriber of {binding.address}")
-        self._read = reader_for(binding, self._schemas, reader).read
+        self._read = as_model(reader_for(binding, self._schemas, self._reader).read, as_)
         # The functions hold no reference to this object: one that is not closed ends as soon as it is not used any more.
         waiting = WaitingEvents()
         forgetting = [waiting.forget] if self._seen is None else [waiting.forget, self._seen.forget]
@@ -164,11 +174,11 @@ class Subscriber:
         """The newest binding of the address."""
         return self._subscription.binding
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[Event[Model]]:
         """Yield events one by one, for ever or until `stop`."""
         return self._events() if self._retrying is None else self._retrying.events()
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self) -> Iterator[Event[Model]]:
         read, seen, clock = self._read, self._seen, time.monotonic
         subscription = self._subscription
         buffer, next_offsets = subscription.buffer, subscription.next_offsets
@@ -199,7 +209,7 @@ class Subscriber:
                 if clock() >= subscription.commit_due:
                     subscription.tend()
 
-    def batches(self, limit: int = _BATCH, *, wait_s: float = 1.0) -> Iterator[list[Event]]:
+    def batches(self, limit: int = _BATCH, *, wait_s: float = 1.0) -> Iterator[list[Event[Model]]]:
         """Yield events in batches of up to `limit`; a batch is empty where none came for `wait_s` seconds.
 
         The group's offset advances past a batch when the next one is asked for.
@@ -291,7 +301,7 @@ class Subscriber:
         self._subscription.measures.unreadable()
         self._on_bad(BadEvent(message, error))
 
-    def run(self, handle: Callable[[Event], object]) -> None:
+    def run(self, handle: Callable[[Event[Model]], object]) -> None:
         """Handle events one by one until `stop`, SIGTERM or SIGINT; the offset advances past an event when `handle` returns.
 
         A signal lets the present event be handled to its end, after which the offsets are committed. Python lets only the main

@@ -49,6 +49,7 @@ ALL: Final = {
     "json-schema": [],
     "lineage": [ORDERS],
     "schema": [ORDERS],
+    "generate": [ORDERS, "--language", "python", "--output", "clients"],
     "gate check": ["--history"],
     "gate rules": [],
     "gate explain": ["TYPE_MISMATCH"],

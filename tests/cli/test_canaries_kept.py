@@ -112,6 +112,7 @@ SUCCEEDING: Final = (
     ("readers", ORDERS),
     ("lineage", ORDERS),
     ("schema", ORDERS),
+    ("generate", ORDERS, "--language", "python", "--output", "clients"),
     ("json-schema",),
     ("gate check", "--history"),
     ("gate check", "--against", "PEER"),

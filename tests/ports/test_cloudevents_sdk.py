@@ -202,5 +202,5 @@ def test_a_tombstone_is_an_event_of_the_sdk_without_data() -> None:
 
 def test_the_time_of_an_event_that_has_none_is_the_records_timestamp() -> None:
     """The SDK would take the present instead."""
-    found = Event(envelope=Envelope("elsewhere", "x"), id="1", time=BEGIN, data={}, has_time=False)
+    found: Event = Event(envelope=Envelope("elsewhere", "x"), id="1", time=BEGIN, data={}, has_time=False)
     assert found.to_cloudevent().get_time() == BEGIN

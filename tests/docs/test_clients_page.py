@@ -1,0 +1,82 @@
+"""docs/clients.md, executed: its command writes the clients, and its programs publish and read with them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshport.kafka.in_memory import in_memory_cluster
+from meshport.product import Product
+from meshport.project.project import ProjectProduct
+from meshport.schema import parse_schema
+from tests.docs.shell import shell
+from tests.mesh_session import Mesh, open_test_mesh
+from tests.running import environment
+from tests.waiting import PATIENCE_S
+
+TEXT = (Path(__file__).parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+GATE_CHANGE: dict[str, Any] = {
+    "type": "record",
+    "name": "GateChange",
+    "namespace": "operations",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "gate", "type": "string"},
+        {"name": "reason", "type": {"type": "enum", "name": "Reason", "symbols": ["DELAY", "AIRCRAFT", "OTHER"]}},
+    ],
+}
+
+
+def block(kind: str) -> str:
+    """Return the page's only block of a kind."""
+    (found,) = (text for name, text in BLOCKS if name == kind)
+    return found
+
+
+def register(mesh: Mesh) -> None:
+    """Register the page's product."""
+    product = Product.model_validate(
+        {
+            "address": "mesh://operations/gate-changes",
+            "id": "0b1d3f0e-2c4a-4b53-9c55-1d6a6c1f7a10",
+            "archetype": "source-aligned",
+            "description": "made by a test",
+            "owner": "tests",
+            "outputPorts": [{"name": "events", "key": "flight", "time": "at"}],
+        }
+    )
+    contract = parse_schema(json.dumps(GATE_CHANGE))
+    mesh.apply(ProjectProduct(product, mesh.folder, {("events", 1): contract}))
+
+
+@pytest.fixture(scope="module")
+def gates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh in memory with the page's product."""
+    folder = tmp_path_factory.mktemp("gates")
+    with in_memory_cluster() as kafka, open_test_mesh(folder, kafka.bootstrap_servers) as mesh:
+        register(mesh)
+        yield mesh
+
+
+def test_the_python_of_the_page(gates: Mesh, tmp_path: Path) -> None:
+    """The command writes the module, and the program publishes an object and reads it."""
+    shell(block("sh"), tmp_path, MESHPORT_REGISTRY=gates.url)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"registry_url = {gates.url!r}\n{block('python')}"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "LH 454 B 22 DELAY\n")
