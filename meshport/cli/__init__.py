@@ -58,6 +58,7 @@ VERBS: Final = {
     "lineage": _Verb("mesh:lineage", "List the products upstream and downstream of a product."),
     "generate": _Verb("generate:generate", "Write a typed client of a port as source code: types, a publisher, a subscriber."),
     "schema": _Verb("mesh:schema", "Print the Avro schema of a port's contract, complete: shared types are spelled out."),
+    "export": _Verb("export:export", "Write the mesh or one product as a document that other tools read."),
     "deprecate": _Verb("lifecycle:deprecate", "Announce the end of a product, with a day and a successor, or take that back."),
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),

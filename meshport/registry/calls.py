@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -12,6 +12,7 @@ from meshport.binding import RegisteredProduct
 from meshport.catalog import Health, Lineage, ProductPage, ProductPast, Reader
 from meshport.registry.requests import Call, Steps, parse_response
 
+_DOCUMENT: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
 
 
@@ -46,6 +47,12 @@ def past(address: Address | str) -> Steps[ProductPast]:
     """See `Registry.past`."""
     path = f"/api/v1/gate/past/{to_address(address).of_product.key}"
     return parse_response((yield Call(path)), ProductPast.model_validate_json)
+
+
+def export(form: str, address: Address | None) -> Steps[Any]:
+    """See `Registry.export`."""
+    of = "" if address is None else f"/products/{address.of_product.key}"
+    return parse_response((yield Call(f"/api/v1{of}/export/{form}")), _DOCUMENT.validate_json)
 
 
 def health() -> Steps[Health]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
@@ -148,6 +148,19 @@ class Registry:
             RegistryUnavailable: the registry did not answer.
         """
         return self._requests.take(calls.readers(address))
+
+    def export(self, form: str, address: Address | str | None = None) -> Any:
+        """Return the mesh or one product as a document of a standard, as JSON data.
+
+        Args:
+            form: the format, one of `meshport.export.formats.ExportFormat`.
+            address: of the product; None for every product of the mesh.
+
+        Raises:
+            NotRegistered: the product is not registered.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._requests.take(calls.export(form, None if address is None else to_address(address)))
 
     # --- schemas
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from meshport import __version__
 from meshport.errors import MeshError
-from meshport_registry import confluent, gate_api, generations_api, import_api, mesh_api, policies_api
+from meshport_registry import confluent, exports_api, gate_api, generations_api, import_api, mesh_api, policies_api
 from meshport_registry.access import api as access_api
 from meshport_registry.audit import api as audit_api
 from meshport_registry.audit.call import audited_call
@@ -49,6 +49,7 @@ _MOST_FINDINGS: Final = 100
 _log: Final = logging.getLogger(__name__)
 _MESH_ROUTERS: Final = (
     mesh_api.router,
+    exports_api.router,
     gate_api.router,
     generations_api.router,
     policies_api.router,

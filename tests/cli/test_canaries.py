@@ -75,6 +75,7 @@ ALL: Final = {
     "registry key revoke": ["no-such-key"],
     "registry key list": [],
     "dashboards": [],
+    "export": ["--format", "asyncapi"],
     "doctor": [],
     "audit": ["--verify"],
     "deprecate": [ORDERS, "--on", LAST_DAY],

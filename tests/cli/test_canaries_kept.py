@@ -106,6 +106,7 @@ SUCCEEDING: Final = (
     ("generations", "shop/cents"),
     ("lag", "shop/cents"),
     ("dashboards",),
+    ("export", "--format", "asyncapi", ORDERS),
     ("doctor",),
     ("resolve", ORDERS),
     ("search",),

@@ -116,6 +116,7 @@ def test_a_bad_address_is_2(cli: Run, verb: str) -> None:
         ["replay", "a/b"],
         ["search"],
         ["readers", "a/b"],
+        ["export", "--format", "asyncapi"],
         ["publish", "a/b", "--from", "-"],
     ],
     ids=lambda arguments: str(arguments[0]),

@@ -95,6 +95,8 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/api/v1/readers/{domain}/{product}"): KNOWN,
     ("GET", "/api/v1/readers/{domain}/{product}/{port}"): KNOWN,
     ("GET", "/api/v1/schemas/{fingerprint}"): KNOWN,
+    ("GET", "/api/v1/export/{format}"): KNOWN,
+    ("GET", "/api/v1/products/{domain}/{product}/export/{format}"): KNOWN,
     ("POST", "/api/v1/gate/check"): KNOWN,
     ("GET", "/api/v1/gate/past/{domain}/{product}"): KNOWN,
     ("GET", "/api/v1/gate/rules"): KNOWN,
@@ -232,6 +234,7 @@ def _path(template: str) -> str:
         fingerprint=schema.fingerprint,
         key_id="abc",
         name="catalog.css",
+        format="asyncapi",
     )
 
 

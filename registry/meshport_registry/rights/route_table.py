@@ -124,6 +124,8 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", "/api/v1/readers/{domain}/{product}"): _ADDRESS,
     ("GET", "/api/v1/readers/{domain}/{product}/{port}"): _ADDRESS,
     ("GET", "/api/v1/schemas/{fingerprint}"): _DISCOVER,
+    ("GET", "/api/v1/export/{format}"): _DISCOVER,
+    ("GET", "/api/v1/products/{domain}/{product}/export/{format}"): _ADDRESS,
     # the gate
     ("POST", "/api/v1/gate/check"): _DISCOVER,
     ("GET", "/api/v1/gate/past/{domain}/{product}"): _ADDRESS,

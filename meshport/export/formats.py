@@ -1,0 +1,59 @@
+"""The formats that a mesh is written in, by the word that commands and routes have for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from meshport.export.asyncapi import asyncapi
+from meshport.export.extract import Extract
+from meshport.export.xregistry import xregistry
+
+
+class ProductFormat(StrEnum):
+    """The formats that describe products, one or all of a mesh."""
+
+    ASYNCAPI = "asyncapi"
+    XREGISTRY = "xregistry"
+
+
+class ExportFormat(StrEnum):
+    """Every format: those of products, and those of what every mesh has, the descriptor and the registry's API."""
+
+    ASYNCAPI = "asyncapi"
+    XREGISTRY = "xregistry"
+    JSON_SCHEMA = "jsonschema"
+    OPENAPI = "openapi"
+
+    @property
+    def of_products(self) -> ProductFormat | None:
+        """The format as one of products; None for one that describes no product."""
+        return ProductFormat(self.value) if self.value in set(ProductFormat) else None
+
+
+_WRITERS: Final[Mapping[ProductFormat, Callable[[Extract], Any]]] = {
+    ProductFormat.ASYNCAPI: asyncapi,
+    ProductFormat.XREGISTRY: xregistry,
+}
+
+
+def document(form: ProductFormat, extract: Extract) -> Any:
+    """Return the products of an extract in a format, as JSON data."""
+    return _WRITERS[form](extract)
+
+
+def files(form: ExportFormat, written: Any, name: str = "mesh") -> dict[str, str]:
+    """Return the files that hold an exported document, by their path, `/` between its parts.
+
+    Args:
+        form: its format.
+        written: the document, as JSON data.
+        name: of the file, without the ending of its format.
+    """
+    return {f"{name}.{form}.json": _json(written)}
+
+
+def _json(written: Any) -> str:
+    return json.dumps(written, indent=2, ensure_ascii=False) + "\n"

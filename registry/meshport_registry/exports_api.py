@@ -1,0 +1,63 @@
+"""Routes of the exports: the mesh or one product as a document of another standard."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from meshport.address import Address
+from meshport.export.formats import ExportFormat, ProductFormat, document
+from meshport.product.json_schema import editor_schema
+from meshport_registry.exports import mesh_extract, product_extract
+from meshport_registry.mesh_api import PROBLEMS, Segment
+from meshport_registry.negotiation import MESH_CHECKS
+from meshport_registry.state import Database, OwnCluster
+from meshport_registry.values import BoundedRoute
+
+router = APIRouter(
+    route_class=BoundedRoute,
+    dependencies=MESH_CHECKS,
+    prefix="/api/v1",
+    tags=["Exports"],
+    responses=PROBLEMS,
+)
+
+
+class _Exporter:
+    """Writes the documents of this registry; its URL in them is the one under which the caller reached it."""
+
+    def __init__(self, request: Request, store: Database, cluster: OwnCluster) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._url = str(request.base_url).rstrip("/")
+
+    async def mesh(self, form: ProductFormat) -> Any:
+        return await self._store.read(lambda c: document(form, mesh_extract(c, self._cluster, self._url)))
+
+    async def product(self, form: ProductFormat, address: Address) -> Any:
+        return await self._store.read(lambda c: document(form, product_extract(c, address, self._cluster, self._url)))
+
+
+_Exports = Annotated[_Exporter, Depends()]
+
+
+@router.get("/export/{format}", response_model=Any)
+async def export_mesh(request: Request, exports: _Exports, format: ExportFormat) -> Any:
+    """Every product that is not retired as a document of a standard; or the schema of product.yaml, or that of this API."""
+    form = format.of_products
+    if form is not None:
+        return _as_json(await exports.mesh(form))
+    return _as_json(request.app.openapi() if format is ExportFormat.OPENAPI else editor_schema())
+
+
+@router.get("/products/{domain}/{product}/export/{format}", response_model=Any)
+async def export_product(exports: _Exports, domain: Segment, product: Segment, format: ProductFormat) -> Any:
+    """One product as a document of a standard."""
+    return _as_json(await exports.product(format, Address(domain, product)))
+
+
+def _as_json(written: Any) -> Response:
+    return Response(json.dumps(written, ensure_ascii=False, separators=(",", ":")), media_type="application/json")

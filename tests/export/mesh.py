@@ -1,0 +1,136 @@
+"""A small mesh with all that documents tell: majors, a deprecated line, an adopted topic, two clusters, every kind of type."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from meshport.address import Address
+from meshport.binding import RegisteredProduct
+from meshport.catalog import ProductRegistration
+from meshport.product import Product
+from meshport.registry import Registry
+from meshport.schema import Schema, parse_schema
+
+DEPARTURES: Final = Address("operations", "departures")
+DELAYS: Final = Address("network", "delays-by-airport")
+_SPACE: Final = UUID("0a3f8c86-6d0f-4c2b-8f0b-5b9f0d5f4f1e")
+
+_DEPARTURE: Final[dict[str, Any]] = {
+    "type": "record",
+    "name": "Departure",
+    "namespace": "operations",
+    "doc": "One departure of one flight.",
+    "fields": [
+        {"name": "flight_id", "type": {"type": "string", "polyseme": "flight_id"}, "doc": "The flight."},
+        {"name": "airport", "type": "string", "doc": "IATA code.", "classification": "public"},
+        {"name": "scheduled_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "delay_s", "type": ["null", "int"], "default": None, "doc": "Seconds; null while not known."},
+        {"name": "fare", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+        {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["OTHER", "LEFT"], "default": "OTHER"}},
+        {
+            "name": "gate",
+            "type": {
+                "type": "record",
+                "name": "Gate",
+                "doc": "Where it stands.",
+                "fields": [{"name": "terminal", "type": "string"}, {"name": "number", "type": "long", "default": 0}],
+            },
+        },
+        {"name": "stops", "type": {"type": "array", "items": "operations.Gate"}, "default": []},
+        {"name": "counts", "type": {"type": "map", "values": "double"}, "default": {}},
+        {"name": "remark", "type": ["null", "string", "operations.Gate"], "default": None},
+        {"name": "checksum", "type": {"type": "fixed", "name": "Checksum", "size": 4}},
+        {"name": "on_time", "type": "boolean", "default": True},
+    ],
+}
+_DELAY: Final[dict[str, Any]] = {
+    "type": "record",
+    "name": "Delay",
+    "namespace": "network",
+    "fields": [
+        {"name": "airport", "type": "string"},
+        {"name": "hour", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "departures", "type": "long"},
+    ],
+}
+
+
+def departures() -> ProductRegistration:
+    """Return a source-aligned product: two majors of one port, the first deprecated, and an adopted topic without CloudEvents."""
+    product = _product(
+        DEPARTURES,
+        archetype="source-aligned",
+        displayName="Departures",
+        contact="operations@example.com",
+        sourceCodeLocation="https://git.example.com/operations/departures",
+        requiredSecurityGroup="operations-readers",
+        tags=["flights", "core"],
+        classification="confidential",
+        outputPorts=[
+            {"name": "events", "key": "flight_id", "time": "scheduled_at", "deprecatedOn": "2999-01-01"},
+            {
+                "name": "events",
+                "major": 2,
+                "key": ["airport", "flight_id"],
+                "time": "scheduled_at",
+                "retention": "365d",
+                "replicationFactor": 3,
+                "config": {"max.message.bytes": 100_000},
+            },
+            {"name": "raw", "topic": "OPS.DEPARTURES", "envelope": "none", "cluster": "legacy", "cleanup": "delete"},
+        ],
+        slaProperties=[
+            {"property": "timeliness", "value": 30, "unit": "s", "port": "events"},
+            {"property": "completeness", "value": 99.5, "unit": "percent"},
+        ],
+    )
+    text = _text(_DEPARTURE)
+    return ProductRegistration(
+        descriptor=product,
+        schemas={"events@1": text, "events@2": text, "raw@1": text},
+        bootstrap_servers="kafka-a:9092,kafka-b:9092",
+        clusters={"legacy": "legacy:9093"},
+    )
+
+
+def delays() -> ProductRegistration:
+    """Return an aggregate of the departures."""
+    product = _product(
+        DELAYS,
+        archetype="aggregate",
+        inputPorts=[{"address": "mesh://operations/departures", "fields": ["airport", "scheduled_at", "delay_s"]}],
+        outputPorts=[{"key": ["airport", "hour"], "time": "hour", "cleanup": "compact"}],
+    )
+    return ProductRegistration(
+        descriptor=product, schemas={"events@1": _text(_DELAY)}, bootstrap_servers="kafka-a:9092,kafka-b:9092"
+    )
+
+
+def register(registry: Registry, wanted: ProductRegistration) -> RegisteredProduct:
+    """Register a product of this mesh."""
+    schemas = {name: parse_schema(text) for name, text in wanted.schemas.items()}
+    return registry.register(
+        wanted.descriptor, schemas, bootstrap_servers=wanted.bootstrap_servers, clusters=wanted.clusters
+    ).product
+
+
+def contract(record: dict[str, Any] | None = None) -> Schema:
+    """Return a contract as a schema; by default that of the departures."""
+    return parse_schema(_text(record or _DEPARTURE))
+
+
+def _product(address: Address, **more: Any) -> Product:
+    document = {
+        "address": str(address),
+        "id": str(uuid5(_SPACE, str(address))),
+        "description": f"The {address.product} of {address.domain}.",
+        "owner": address.domain,
+    }
+    return Product.model_validate(document | more)
+
+
+def _text(record: dict[str, Any]) -> str:
+    return json.dumps(record)
