@@ -7,7 +7,7 @@ the registry nor its database ever has it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -15,14 +15,15 @@ from meshport.product.input_port import AddressText
 
 MASK: Final = "•••"
 """What stands in a sample for a value that is not shown."""
-MOST_PROFILED: Final = 300
+MOST_PROFILED: Final = 100
 """Fields of one profile."""
-MOST_SAMPLES: Final = 10
+MOST_SAMPLES: Final = 5
 """Events of one profile."""
 LONGEST_VALUE: Final = 200
 """Characters of a text that is shown; of a longer one the beginning."""
 
-_Text = Field(max_length=LONGEST_VALUE + 1)
+EdgeText = Annotated[str, Field(max_length=64)]
+"""A number, or an instant as RFC 3339 text."""
 
 
 class _Profile(BaseModel):
@@ -37,22 +38,21 @@ class TopValue(_Profile):
         count: events of the sample that have it, about.
     """
 
-    value: str = _Text
+    value: str = Field(max_length=LONGEST_VALUE + 1)
     count: int = Field(ge=0)
 
 
-class HistogramBar(_Profile):
-    """A bar of a histogram: how many values are from `low` up to, and not including, `high`; the last bar includes it.
+class Histogram(_Profile):
+    """How often numbers or instants are in ranges of one width.
 
     Attributes:
-        low: a number, or of an instant its RFC 3339 text.
-        high: likewise.
-        count: about.
+        edges: of the ranges, lowest first, one more than there are ranges; of instants RFC 3339 text. A range includes its lower
+            edge, the last one both.
+        counts: values in each range, about.
     """
 
-    low: str = _Text
-    high: str = _Text
-    count: int = Field(ge=0)
+    edges: tuple[EdgeText, ...] = Field(default=(), max_length=50)
+    counts: tuple[int, ...] = Field(default=(), max_length=50)
 
 
 class FieldProfile(_Profile):
@@ -68,7 +68,7 @@ class FieldProfile(_Profile):
         minimum: the lowest number or instant; None for other types.
         maximum: the highest one.
         top: the most frequent values, most frequent first.
-        histogram: of numbers and instants, lowest first.
+        histogram: of numbers and instants; empty for other types.
     """
 
     path: str = Field(max_length=1000)
@@ -77,10 +77,10 @@ class FieldProfile(_Profile):
     values: int = Field(ge=0)
     nulls: int = Field(ge=0)
     distinct: int = Field(ge=0)
-    minimum: str | None = Field(default=None, max_length=LONGEST_VALUE + 1)
-    maximum: str | None = Field(default=None, max_length=LONGEST_VALUE + 1)
+    minimum: EdgeText | None = None
+    maximum: EdgeText | None = None
     top: tuple[TopValue, ...] = Field(default=(), max_length=20)
-    histogram: tuple[HistogramBar, ...] = Field(default=(), max_length=50)
+    histogram: Histogram = Histogram()
 
 
 class SampleEvent(_Profile):

@@ -22,6 +22,7 @@ SHOWN: Final = frozenset({"public", "internal"})
 _RECORDS: Final = frozenset({"record", "error"})
 _DEEPEST: Final = 20
 _MOST_ITEMS: Final = 12  # of a list or map, in an event that is shown
+_MOST_SHOWN: Final = 200  # values of one event that is shown
 _MOST_STEPS: Final = 20_000
 
 
@@ -68,33 +69,23 @@ class Masking:
         found: dict[tuple[str | None, ...], str] = {}
         for step, (steps, declared) in enumerate(self._walk(self._form, (), None, frozenset())):
             if steps is not None:
-                found[steps] = self.strictest(declared, found.get(steps)) or self._default
+                found[steps] = strictest(declared, found.get(steps)) or self._default
             if len(found) >= most or step >= _MOST_STEPS:
                 break
         return tuple(
             Leaf(".".join(filter(None, steps)), classification, steps) for steps, classification in found.items()
         )
 
-    @staticmethod
-    def strictest(one: str | None, other: str | None) -> str | None:
-        """Return the stricter of two classifications; a word that is none counts as the strictest."""
-        return max(filter(None, (one, other)), key=_strictness, default=None)
-
     def masked(self, data: Any) -> Any:
-        """Return the data of an event as JSON data, with `MASK` for what is not shown."""
-        return self._shown(data, self._form, None, 0)
-
-    def _declared(self, form: Form, around: str | None) -> str | None:
-        """Return the classification of a field or type; None where neither it nor what is around it declares one."""
-        own = form.get("classification")
-        return self.strictest(own if isinstance(own, str) else None, around)
+        """Return the data of an event as JSON data, with `MASK` for what is not shown; of a large event the first values are."""
+        return _Shown(self._named, self._default).value(data, self._form, None, 0)
 
     def _walk(
         self, form: Any, steps: tuple[str | None, ...], around: str | None, within: frozenset[str]
     ) -> Iterator[tuple[tuple[str | None, ...] | None, str | None]]:
         """Yield the way to each value with its declared classification, and None for each record on the way."""
         each = form_of(form, self._named)
-        declared = self._declared(each, around)
+        declared = declared_of(each, around)
         match each["type"]:
             case "union":
                 kinds = {form_of(branch, self._named)["type"] for branch in each["branches"]}
@@ -113,16 +104,26 @@ class Masking:
                     inside = within | {each["name"]}
                     for field in each["fields"]:
                         at = (*steps, field["name"])
-                        yield from self._walk(field["type"], at, self._declared(field, declared), inside)
+                        yield from self._walk(field["type"], at, declared_of(field, declared), inside)
             case _:
                 yield steps, declared
 
-    def _shown(self, value: Any, form: Any, around: str | None, depth: int) -> Any:
+
+class _Shown:
+    """Makes the JSON data of one event."""
+
+    def __init__(self, named: Mapping[str, Form], default: str) -> None:
+        self._named = named
+        self._default = default
+        self._left = _MOST_SHOWN
+
+    def value(self, value: Any, form: Any, around: str | None, depth: int) -> Any:
+        each = form_of(form, self._named)
+        declared = declared_of(each, around)
+        self._left -= 1
         if value is None:
             return None
-        each = form_of(form, self._named)
-        declared = self._declared(each, around)
-        if depth > _DEEPEST:
+        if depth > _DEEPEST or self._left < 0:
             return MASK
         if each["type"] == "union":
             return self._of_union(value, each, declared, depth)
@@ -131,7 +132,7 @@ class Masking:
         if isinstance(value, list | tuple):
             if each["type"] != "array":
                 return MASK
-            return [self._shown(one, each["items"], declared, depth + 1) for one in value[:_MOST_ITEMS]]
+            return [self.value(one, each["items"], declared, depth + 1) for one in value[:_MOST_ITEMS]]
         if (declared or self._default) not in SHOWN or each["type"] in {"array", "map", *_RECORDS}:
             return MASK
         data = to_json(value)
@@ -142,20 +143,22 @@ class Masking:
             # A key may be as sensitive as the value: it is shown where the value is.
             of_values = declared
             for one in self._branches(form["values"]):
-                of_values = self._declared(one, of_values)
+                of_values = declared_of(one, of_values)
             if (of_values or self._default) not in SHOWN:
                 return MASK
             items = list(value.items())[:_MOST_ITEMS]
-            return {short(key): self._shown(one, form["values"], declared, depth + 1) for key, one in items}
+            return {short(key): self.value(one, form["values"], declared, depth + 1) for key, one in items}
         if form["type"] not in _RECORDS:
             return MASK
         fields = {field["name"]: field for field in form["fields"]}
-        return {
-            key: self._shown(one, fields[key]["type"], self._declared(fields[key], declared), depth + 1)
-            if key in fields
-            else MASK
-            for key, one in value.items()
-        }
+        shown: dict[str, Any] = {}
+        for key, one in value.items():
+            if self._left <= 0:
+                break
+            field = fields.get(key)
+            around = None if field is None else declared_of(field, declared)
+            shown[key] = MASK if field is None else self.value(one, field["type"], around, depth + 1)
+        return shown
 
     def _branches(self, form: Any) -> list[Form]:
         """Return the branches of a union, or the type itself."""
@@ -172,8 +175,8 @@ class Masking:
         else:
             fitting = [one for one in forms if one["type"] not in {"null", "array", "map", *_RECORDS}]
             for one in fitting:  # which branch a plain value has is not looked into: the strictest counts
-                declared = self._declared(one, declared)
-        return self._shown(value, fitting[0], declared, depth + 1) if fitting else MASK
+                declared = declared_of(one, declared)
+        return self.value(value, fitting[0], declared, depth + 1) if fitting else MASK
 
 
 def short(text: str) -> str:
@@ -198,6 +201,17 @@ def _values_at(value: Any, steps: Sequence[str | None]) -> Iterator[Any]:
 
 def _has_fields(form: Form, value: Mapping[str, Any]) -> bool:
     return form["type"] in _RECORDS and {field["name"] for field in form["fields"]} == value.keys()
+
+
+def strictest(one: str | None, other: str | None) -> str | None:
+    """Return the stricter of two classifications; a word that is none counts as the strictest."""
+    return max(filter(None, (one, other)), key=_strictness, default=None)
+
+
+def declared_of(form: Form, around: str | None) -> str | None:
+    """Return the classification of a field or type; None where neither it nor what is around it declares one."""
+    own = form.get("classification")
+    return strictest(own if isinstance(own, str) else None, around)
 
 
 def _strictness(classification: str) -> int:

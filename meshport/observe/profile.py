@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 from datasketches import frequent_items_error_type, frequent_strings_sketch, hll_sketch, kll_doubles_sketch
@@ -24,7 +25,7 @@ from meshport.port_profile import (
     MOST_PROFILED,
     MOST_SAMPLES,
     FieldProfile,
-    HistogramBar,
+    Histogram,
     PortProfile,
     SampleEvent,
     TopValue,
@@ -32,7 +33,7 @@ from meshport.port_profile import (
 from meshport.schema import Schema
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BARS: Final = 12
+_BARS: Final = 10
 _TOP: Final = 5
 _DISTINCT_LG: Final = 11  # 2 kB, with an error of about 2 %
 _TOP_LG: Final = 7  # 128 values are followed at a time
@@ -138,7 +139,7 @@ class _FieldSketch:
             minimum=None if numbers is None else self._shown_number(numbers.get_min_value()),
             maximum=None if numbers is None else self._shown_number(numbers.get_max_value()),
             top=tuple(self._most_frequent()),
-            histogram=() if numbers is None else tuple(self._bars(numbers)),
+            histogram=Histogram() if numbers is None else self._histogram(numbers),
         )
 
     def _most_frequent(self) -> Iterator[TopValue]:
@@ -150,22 +151,17 @@ class _FieldSketch:
             if count > 1:
                 yield TopValue(value=value, count=count)
 
-    def _bars(self, numbers: Any) -> Iterator[HistogramBar]:
+    def _histogram(self, numbers: Any) -> Histogram:
         low, high = numbers.get_min_value(), numbers.get_max_value()
         step = (high - low) / _BARS
-        edges = [low + step * index for index in range(1, _BARS)]
-        if not math.isfinite(step) or any(
-            after <= before for before, after in zip([low, *edges], [*edges, high], strict=True)
-        ):
-            yield HistogramBar(low=self._shown_number(low), high=self._shown_number(high), count=numbers.n)
-            return
-        shares = numbers.get_pmf(edges)
-        for index, share in enumerate(shares):
-            yield HistogramBar(
-                low=self._shown_number(low if index == 0 else edges[index - 1]),
-                high=self._shown_number(high if index == len(edges) else edges[index]),
-                count=round(share * numbers.n),
-            )
+        inner = [low + step * index for index in range(1, _BARS)]
+        every = [low, *inner, high]
+        if not math.isfinite(step) or any(after <= before for before, after in pairwise(every)):
+            return Histogram(edges=(self._shown_number(low), self._shown_number(high)), counts=(numbers.n,))
+        return Histogram(
+            edges=tuple(map(self._shown_number, every)),
+            counts=tuple(round(share * numbers.n) for share in numbers.get_pmf(inner)),
+        )
 
     def _shown_number(self, number: float) -> str:
         if self._of_time:

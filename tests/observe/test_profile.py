@@ -12,7 +12,7 @@ from meshport.address import Address
 from meshport.event import Envelope, Event
 from meshport.observe.masking import Masking
 from meshport.observe.profile import PortProfiler
-from meshport.port_profile import LONGEST_VALUE, MASK, MOST_SAMPLES, FieldProfile, PortProfile
+from meshport.port_profile import LONGEST_VALUE, MASK, FieldProfile, PortProfile
 from meshport.schema import Schema, parse_schema
 from tests.compat import schemas
 
@@ -75,9 +75,9 @@ def test_fields_are_profiled_from_their_values() -> None:
     delay = fields["delay"]
     assert (delay.values, delay.nulls, delay.minimum, delay.maximum) == (360, 40, "1", "399")
     assert abs(delay.distinct - 360) < 30
-    assert sum(each.count for each in delay.histogram) in range(354, 367)
+    assert sum(delay.histogram.counts) in range(354, 367)
     assert (fields["at"].minimum, fields["at"].maximum) == ("2026-03-01T12:00:00Z", "2026-03-01T18:39:00Z")
-    assert (fields["fare"].minimum, len(fields["fare"].histogram)) == ("99.5", 1)
+    assert (fields["fare"].minimum, len(fields["fare"].histogram.counts)) == ("99.5", 1)
     assert {each.value for each in fields["legs.to"].top} == {"ATL", "ORD"}
     assert (fields["bags"].values, fields["bags"].maximum) == (800, "2")
 
@@ -86,9 +86,17 @@ def test_samples_are_the_newest_events_cut_short() -> None:
     """The newest events are kept, newest first, long texts and lists are cut, and values are JSON data."""
     contract = schema(field("note", "string"), field("codes", {"type": "array", "items": "int"}), field("raw", "bytes"))
     found = profile(contract, *({"note": "x" * 5000, "codes": list(range(50)), "raw": b"\0"} for _ in range(30)), None)
-    assert [each.offset for each in found.samples] == [30, 29, 28, 27, 26, 25, 24, 23, 22, 21][:MOST_SAMPLES]
+    assert [each.offset for each in found.samples] == [30, 29, 28, 27, 26]
     assert found.samples[0].data is None
     assert found.samples[1].data == {"note": "x" * LONGEST_VALUE + "…", "codes": list(range(12)), "raw": "AA=="}
+
+
+def test_a_large_event_is_shown_in_part() -> None:
+    """Of an event with thousands of values the first ones are in a sample, so that a profile fits into one request."""
+    contract = schema(*(field(f"f{number}", "int") for number in range(2000)))
+    found = profile(contract, {f"f{number}": number for number in range(2000)})
+    shown = [each for each in found.samples[0].data.values() if each != MASK]
+    assert (len(found.fields), len(shown), len(found.samples[0].data)) == (100, 199, 199)
 
 
 def test_sensitive_values_are_nowhere_in_a_profile() -> None:
@@ -144,8 +152,8 @@ def test_odd_values_are_profiled() -> None:
     contract = schema(field("x", "double"), field("n", {"type": "bytes", "logicalType": "decimal", "precision": 400}))
     data = [{"x": each, "n": Decimal(10) ** 390} for each in (float("nan"), float("inf"), 1e308, -1e308)]
     fields = by_path(profile(contract, *data))
-    assert (fields["x"].values, fields["x"].minimum, len(fields["x"].histogram)) == (4, "-1e+308", 1)
-    assert (fields["n"].values, fields["n"].minimum, fields["n"].histogram) == (4, None, ())
+    assert (fields["x"].values, fields["x"].minimum, len(fields["x"].histogram.counts)) == (4, "-1e+308", 1)
+    assert (fields["n"].values, fields["n"].minimum, fields["n"].histogram.counts) == (4, None, ())
     assert profile(contract).fields[0].values == 0
 
 
@@ -155,5 +163,5 @@ def test_a_contract_that_refers_to_itself_has_an_end() -> None:
     found = profile(schema(field("tree", tree)), {"tree": {"v": "a", "next": {"v": "b", "next": None}}})
     assert [each.path for each in found.fields] == ["tree.v"]
     assert found.samples[0].data["tree"]["next"]["v"] == "b"
-    for leaf, most in (("long", 300), ({"type": "record", "name": "shop.Empty", "fields": []}, 0)):
-        assert len(Masking(schemas.schema(schemas.doubling(40, leaf)), "public").leaves(300)) == most
+    for leaf, most in (("long", 100), ({"type": "record", "name": "shop.Empty", "fields": []}, 0)):
+        assert len(Masking(schemas.schema(schemas.doubling(40, leaf)), "public").leaves(100)) == most
