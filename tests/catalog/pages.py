@@ -12,6 +12,9 @@ PAGES: Final = (
     "/catalog/domains/operations",
     "/catalog/products/player/plays",
     "/catalog/products/network/old-delays",
+    "/catalog/versions/operations/gates",
+    "/catalog/versions/operations/gates?number=3&against=1",
+    "/catalog/versions/player/plays",
     "/catalog/login",
 )
 """A path of every kind of page; each shows a product of the tests' mesh."""

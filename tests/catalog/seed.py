@@ -11,6 +11,7 @@ from meshport.product import Product
 from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport.schema import Schema
+from tests.catalog.past import register_past
 from tests.registry.schemas import product, schema
 from tests.repository import ROOT
 
@@ -105,6 +106,7 @@ def register_mesh(registry: Registry) -> None:
         registry.register(each.product, schemas)
     for one, schemas in airline():
         registry.register(one, schemas)
+    register_past(registry)
     old = registry.product(Address("network", "old-delays"))
     registry.deprecate(
         UUID(old.guid), Deprecation(on=date(2030, 6, 30), successor=Address("network", "delays-by-airport"))

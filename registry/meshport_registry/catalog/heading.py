@@ -25,7 +25,7 @@ class Tab(NamedTuple):
     name: str
 
 
-TABS: Final = (Tab("products", "Product"),)
+TABS: Final = (Tab("products", "Product"), Tab("versions", "Versions"))
 """The pages about a product, in the order of their tabs."""
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from meshport.address import Address
 
@@ -62,6 +62,17 @@ def short(text: str, longest: int = _LONGEST) -> str:
     return f"{cut[: cut.rfind(' ')] if ' ' in cut else cut}\N{HORIZONTAL ELLIPSIS}"
 
 
+def marked(text: str) -> Markup:
+    """Return a text with what stands in it between backquotes as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a backquote without another one stands for itself
+        parts[-2:] = ["`".join(parts[-2:])]
+    wrapped = (
+        Markup("<code>{}</code>").format(each) if index % 2 else escape(each) for index, each in enumerate(parts)
+    )
+    return Markup("").join(wrapped)
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "page": page_of,
     "domain_page": domain_page,
@@ -69,5 +80,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "count": count,
     "lasting": lasting,
     "short": short,
+    "marked": marked,
 }
 """The filters of the templates, by name."""
