@@ -11,6 +11,7 @@ from meshport.newer import OrNewer, OrUnread, UnreadValue
 from meshport.product.day import Day
 from meshport.product.descriptor import Product, Status
 from meshport.product.input_port import AddressText
+from meshport.service_levels import LevelSummary
 
 PortEnvelope = Literal["cloudevents", "none"]
 """What the events of a topic are: CloudEvents, or messages of other writers."""
@@ -63,6 +64,7 @@ class Binding(BaseModel):
         status: of the line: deprecated or retired where the line or its whole product is.
         deprecated_on: the day by which readers should have left, the earlier of the line's and the product's.
         successor: the address that its readers move to: the port's next major, or the one that replaces the product.
+        service_levels: how the port's promises are kept, as measured; None where nothing was ever measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -90,6 +92,7 @@ class Binding(BaseModel):
     successor: AddressText | None = None
     owner: str
     slo: dict[str, Any] = Field(default_factory=dict)
+    service_levels: LevelSummary | None = None
 
 
 class RegisteredProduct(BaseModel):

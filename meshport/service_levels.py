@@ -7,7 +7,7 @@ judgement ends: after `valid_until`, what was measured says nothing about the pr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +20,7 @@ __all__ = [
     "DelayQuantiles",
     "JudgedLevel",
     "LevelHistory",
+    "LevelPage",
     "LevelState",
     "LevelSummary",
     "MeasuredLevels",
@@ -193,22 +194,38 @@ class LevelHistory(_Levels):
     reports: tuple[MeasuredLevels, ...] = ()
 
 
+class LevelPage(_Levels):
+    """The answer of `GET /api/v1/service-levels`.
+
+    Attributes:
+        total: how many ports have measured levels, and match.
+        items: the ports of the page, by address.
+    """
+
+    total: int
+    items: tuple[PortLevels, ...] = ()
+
+
 class LevelSummary(_Levels):
     """The service levels in a binding: the states, without what was measured.
 
+    The registry writes it anew when a state changes, and every half hour, since a binding that changed is sent to every reader.
+
     Attributes:
-        state: the worst state of the port's levels; unknown where nothing was measured.
-        since: when the newest change of a state was reported; None where nothing was measured.
+        state: the worst state of the port's levels; unknown where nothing is promised.
+        since: when the newest change of a state was reported.
+        valid_until: after this instant every level is unknown.
         levels: the state of each promise, by the promise in words.
     """
 
     state: OrNewer[LevelState] = LevelState.UNKNOWN
-    since: AwareDatetime | None = None
+    since: AwareDatetime
+    valid_until: AwareDatetime
     levels: dict[str, OrNewer[LevelState]] = Field(default_factory=dict)
 
-
-VALID_FOR: Final = timedelta(minutes=2)
-"""For how long a report counts after it was measured, unless the observer looks less often."""
+    def state_at(self, now: datetime) -> LevelState:
+        """Return the state as it is known at a time."""
+        return self.state if now <= self.valid_until else LevelState.UNKNOWN
 
 
 def worst(states: Iterable[LevelState]) -> LevelState:

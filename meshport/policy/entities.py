@@ -38,6 +38,8 @@ class Action(StrEnum):
     """Keys, policies and the import of a registry."""
     AUDIT = "audit"
     """Read the audit."""
+    OBSERVE = "observe"
+    """Report measured service levels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from meshport.registry.generations import PortGenerations
 from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.login import RegistryLogin
+from meshport.registry.measured import RegistryLevels
 from meshport.registry.policies import RegistryPolicies
 from meshport.registry.requests import Requests, Transport, login_of, parse_response
 from meshport.registry.subjects import ConfluentSubjects
@@ -351,6 +352,11 @@ class Registry:
         """
         response = self._requests.send("POST", f"/api/v1/waivers/{number}/revoke")
         return parse_response(response, Waiver.model_validate_json)
+
+    @property
+    def service_levels(self) -> RegistryLevels:
+        """Measured service levels."""
+        return RegistryLevels(self._requests)
 
     @property
     def access(self) -> RegistryGrants:

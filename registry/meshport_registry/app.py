@@ -19,7 +19,16 @@ from starlette.routing import Route
 
 from meshport import __version__
 from meshport.errors import MeshError
-from meshport_registry import confluent, exports_api, gate_api, generations_api, import_api, mesh_api, policies_api
+from meshport_registry import (
+    confluent,
+    exports_api,
+    gate_api,
+    generations_api,
+    import_api,
+    mesh_api,
+    policies_api,
+    service_levels_api,
+)
 from meshport_registry.access import api as access_api
 from meshport_registry.audit import api as audit_api
 from meshport_registry.audit.call import audited_call
@@ -52,6 +61,7 @@ _MESH_ROUTERS: Final = (
     exports_api.router,
     gate_api.router,
     generations_api.router,
+    service_levels_api.router,
     policies_api.router,
     access_api.router,
     audit_api.router,

@@ -16,6 +16,7 @@ from meshport.catalog import ProductPage, ProductSummary
 from meshport.generations import GenerationState
 from meshport.product import OutputPort, Product, Status
 from meshport.product.lines import live_major, next_major, utc_today
+from meshport.service_levels import LevelSummary
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, Retired
 from meshport_registry.store import instant
@@ -42,6 +43,9 @@ _BINDINGS: Final = (
 _REPLACED: Final = select(tables.generation).where(
     tables.generation.c.guid == bindparam("guid"), tables.generation.c.state == GenerationState.REPLACED
 )
+_LEVELS: Final = select(
+    tables.service_level.c.port, tables.service_level.c.major, tables.service_level.c.summary
+).where(tables.service_level.c.guid == bindparam("guid"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,17 @@ def bindings_of(connection: Connection, row: Row[Any], cluster: DefaultCluster) 
     rows = connection.execute(_BINDINGS, {"guid": row.guid}).all()
     retired = {(each.port, each.major) for each in rows if each.status == Status.RETIRED}
     replaced = connection.execute(_REPLACED, {"guid": row.guid}).all()
-    return tuple(_binding(each, product, cluster, retired, _continuations(each, replaced)) for each in rows)
+    levels = {(each.port, each.major): each.summary for each in connection.execute(_LEVELS, {"guid": row.guid})}
+    return tuple(
+        _binding(each, product, cluster, retired, _continuations(each, replaced)).model_copy(
+            update={"service_levels": _measured(levels.get((each.port, each.major)))}
+        )
+        for each in rows
+    )
+
+
+def _measured(text: str | None) -> LevelSummary | None:
+    return None if text is None else LevelSummary.model_validate_json(text)
 
 
 def _continuations(line: Row[Any], replaced: Sequence[Row[Any]]) -> tuple[Continuation, ...]:

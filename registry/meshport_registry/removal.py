@@ -20,7 +20,10 @@ from meshport_registry.subjects import find_history
 LAST_REMOVAL: Final = "last_removal"
 """The setting with the change counter of the last removal: a product that is gone has no row with a counter of its own."""
 
-_OF_PRODUCT: Final = (tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant)
+_OF_PRODUCT: Final = (
+    tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant,
+    tables.service_level, tables.service_level_history,
+)  # fmt: skip
 
 
 def drop(connection: Connection, guid: str, wanted: Removal) -> None:

@@ -18,6 +18,11 @@ async def _store(request: Request) -> RegistryStore:
     return audited_call(request.scope).on(store)
 
 
+async def _unaudited(request: Request) -> RegistryStore:
+    store: RegistryStore = request.app.state.store
+    return store
+
+
 async def _cluster(request: Request) -> DefaultCluster:
     cluster: DefaultCluster = request.app.state.cluster
     return cluster
@@ -34,6 +39,8 @@ async def _schemas(request: Request) -> SchemaResponseCache:
 
 
 Database = Annotated[RegistryStore, Depends(_store)]
+UnauditedDatabase = Annotated[RegistryStore, Depends(_unaudited)]
+"""The database for routes of `CHANGES_NOTHING` that write what was measured."""
 OwnCluster = Annotated[DefaultCluster, Depends(_cluster)]
 Bindings = Annotated[BindingResponseCache, Depends(_bindings)]
 Schemas = Annotated[SchemaResponseCache, Depends(_schemas)]

@@ -157,6 +157,29 @@ generation = Table(
     Column("begins", Text),
 )
 
+# What the observer measured last of a line. `summary` is the part that bindings carry; see `service_levels`.
+service_level = Table(
+    "service_level",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+)
+
+# Earlier reports of a line: one of each five minutes, and every change of a state. The oldest are deleted.
+service_level_history = Table(
+    "service_level_history",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("report", Text, nullable=False),
+)
+
 input_port = Table(
     "input_port",
     metadata,

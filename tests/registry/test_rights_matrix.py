@@ -43,6 +43,7 @@ EVERYONE: Final = {*UNKNOWN, *KNOWN}
 
 GUID: Final = "/api/v1/dataproducts/{guid}"
 LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
+LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/"): KNOWN,
     ("GET", "/contexts"): KNOWN,
@@ -112,6 +113,10 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("POST", f"{LINE}/{{number}}/switch"): OWNERS,
     ("POST", f"{LINE}/{{number}}/abandon"): OWNERS,
     ("POST", f"{LINE}/{{number}}/retire"): OWNERS,
+    ("GET", "/api/v1/service-levels"): KNOWN,
+    ("GET", LEVELS): KNOWN,
+    ("GET", f"{LEVELS}/history"): KNOWN,
+    ("PUT", LEVELS): ADMIN,
     ("GET", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access/{number}/grant"): OWNERS,

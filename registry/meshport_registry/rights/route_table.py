@@ -61,6 +61,7 @@ _ADMINISTER: Final = RouteRight(Action.ADMINISTER)
 _GRANT: Final = RouteRight(Action.GRANT, About.GRANT)
 _RETIRE: Final = RouteRight(Action.RETIRE, About.GUID)
 _LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
+_LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 
 ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     # Confluent's API
@@ -144,6 +145,11 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", f"{_LINE}/{{number}}/switch"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/abandon"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/retire"): _GENERATION,
+    # service levels
+    ("GET", "/api/v1/service-levels"): _DISCOVER,
+    ("GET", _LEVELS): _ADDRESS,
+    ("GET", f"{_LEVELS}/history"): _ADDRESS,
+    ("PUT", _LEVELS): RouteRight(Action.OBSERVE, About.ADDRESS),
     # access
     ("GET", "/api/v1/access"): _DISCOVER,
     ("POST", "/api/v1/access"): RouteRight(Action.REQUEST_ACCESS, About.ASKED),
