@@ -50,6 +50,8 @@ from meshport_registry.products import DefaultCluster
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 from meshport_registry.rights.decisions import Decisions
 from meshport_registry.rights.guard import Guard, guard_page
+from meshport_registry.search import api as search_api
+from meshport_registry.search.live import LiveIndex
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
 
@@ -67,6 +69,7 @@ _MESH_ROUTERS: Final = (
     audit_api.router,
     keys_api.router,
     import_api.router,
+    search_api.router,
     mesh_api.health_router,
 )
 
@@ -122,10 +125,13 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.measures = RequestMeasures(store)
     state.guard = Guard(Decisions(store))
     state.error_page = error_page
+    state.index = LiveIndex(store)
+    state.index.start()
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:
         yield
     finally:
+        await state.index.close()
         state.bindings.close()
         store.close()
 

@@ -98,6 +98,7 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/api/v1/schemas/{fingerprint}"): KNOWN,
     ("GET", "/api/v1/export/{format}"): KNOWN,
     ("GET", "/api/v1/products/{domain}/{product}/export/{format}"): KNOWN,
+    ("GET", "/api/v1/search"): KNOWN,
     ("POST", "/api/v1/gate/check"): KNOWN,
     ("GET", "/api/v1/gate/past/{domain}/{product}"): KNOWN,
     ("GET", "/api/v1/gate/rules"): KNOWN,

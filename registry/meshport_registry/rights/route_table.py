@@ -128,6 +128,7 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", "/api/v1/schemas/{fingerprint}"): _DISCOVER,
     ("GET", "/api/v1/export/{format}"): _DISCOVER,
     ("GET", "/api/v1/products/{domain}/{product}/export/{format}"): _ADDRESS,
+    ("GET", "/api/v1/search"): _DISCOVER,
     # the gate
     ("POST", "/api/v1/gate/check"): _DISCOVER,
     ("GET", "/api/v1/gate/past/{domain}/{product}"): _ADDRESS,

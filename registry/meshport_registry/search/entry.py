@@ -1,0 +1,111 @@
+"""The entry of a product, read from the rows of the database."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, select
+
+from meshport_registry import tables
+from meshport_registry.catalog.contract import named_fields
+from meshport_registry.search.index import Entry, Part
+from meshport_registry.search.words import words
+
+MOST_FIELDS: Final = 500
+"""Fields of one product whose paths are kept, to name those by which it was found."""
+_BEGINNING: Final = 400
+_LONGEST_TEXT: Final = 20_000
+# Of all `doc` of a product. A hundred kB of it have no more words that anybody searches for.
+_LONGEST_DOC: Final = 50_000
+# After every part.
+_LEAST: Final = len(Part)
+
+
+class _Words:
+    """The words of a product, each with the most important part that it stands in."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Part] = {}
+        self._doc = 0
+
+    def add(self, part: Part, *texts: str) -> None:
+        for text in texts:
+            if part is Part.DOC:
+                self._doc += len(text)
+                if self._doc > _LONGEST_DOC:
+                    return
+            for word in words(text[:_LONGEST_TEXT]):
+                if self.parts.get(word, _LEAST) > part:
+                    self.parts[sys.intern(word)] = part
+
+
+def entries(connection: Connection, rows: Iterable[Any]) -> list[tuple[Entry, dict[str, Part]]]:
+    """Return the entries of some products with their words.
+
+    Args:
+        connection: to the database.
+        rows: of the table `product`.
+    """
+    products = list(rows)
+    contracts = _contracts(connection, [row.guid for row in products])
+    return [_entry(row, contracts.get(row.guid, ())) for row in products]
+
+
+def _contracts(connection: Connection, guids: list[str]) -> dict[str, list[tuple[str, Any]]]:
+    """Return the topic and the schema of each line of some products, as JSON data, by GUID."""
+    own, schema = tables.binding.c, tables.schema.c
+    rows = connection.execute(
+        select(own.guid, own.topic, schema.text, schema.resolved)
+        .join(tables.schema, schema.id == own.schema_id)
+        .where(own.guid.in_(guids))
+        .order_by(own.guid, own.position)
+    )
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row.guid, []).append((row.topic, orjson.loads(row.resolved or row.text)))
+    return found
+
+
+def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[str, Part]]:
+    # As JSON data: the model of a descriptor takes ten times as long, for each of 10,000 products.
+    told: Mapping[str, Any] = orjson.loads(row.descriptor)
+    name = str(told.get("displayName") or f"{row.domain}/{row.name}")
+    description = str(told.get("description") or "")
+    tags = tuple(sys.intern(str(each)) for each in told.get("tags") or ())
+    found = _Words()
+    found.add(Part.NAME, row.domain, row.name, name)
+    found.add(Part.TAG, *tags)
+    found.add(Part.OWNER, row.owner, str(told.get("contact") or ""))
+    found.add(Part.DESCRIPTION, description)
+    paths: dict[str, None] = {}
+    polysemes: set[str] = set()
+    for topic, form in contracts:
+        found.add(Part.TOPIC, topic)
+        if isinstance(form, dict):
+            found.add(Part.DOC, str(form.get("doc") or ""))
+        for each in named_fields(form):
+            found.add(Part.FIELD, each.name)
+            found.add(Part.DOC, each.doc)
+            if (polyseme := each.attribute("polyseme")) is not None:
+                found.add(Part.FIELD, polyseme)
+                polysemes.add(sys.intern(polyseme))
+            if len(paths) < MOST_FIELDS:
+                paths[sys.intern(each.path)] = None
+    entry = Entry(
+        guid=row.guid,
+        address=f"{row.domain}/{row.name}",
+        domain=sys.intern(row.domain),
+        name=name[:_BEGINNING],
+        description=description[:_BEGINNING],
+        archetype=sys.intern(row.archetype),
+        owner=sys.intern(row.owner),
+        status=sys.intern(row.status),
+        classification=sys.intern(str(told.get("classification") or "internal")),
+        tags=tags,
+        fields=tuple(paths),
+        polysemes=frozenset(polysemes),
+    )
+    return entry, found.parts
