@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,9 +70,15 @@ class MapOf:
 
 @dataclass(frozen=True)
 class OneOf:
-    """A union of two types or more."""
+    """A union of two types or more.
+
+    Attributes:
+        branches: the types.
+        names: the name of each in Avro's JSON notation: of its kind, or the full name of a named type.
+    """
 
     branches: tuple[Type, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,7 @@ class ContractTypes:
 
     Args:
         schema: of the contract; a record.
+        reserved: names that no class may have; "Record" is appended to one.
 
     Attributes:
         root: the record of an event.
@@ -144,13 +151,15 @@ class ContractTypes:
         SchemaError: the schema is no record.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, reserved: Collection[str] = ()) -> None:
         form = schema.form
         if not isinstance(form, dict) or form["type"] != "record":
             raise SchemaError(f"{schema.name} is no record, so there is no class of its values", hint="a record")
         self.schema: Final = schema
         self._definitions = {each["name"]: each for each in _definitions(form)}
-        self._classes = _class_names([name for name, each in self._definitions.items() if each["type"] != "fixed"])
+        self._classes = _class_names(
+            [name for name, each in self._definitions.items() if each["type"] != "fixed"], reserved
+        )
         self.records: Final = tuple(
             self._record(each) for each in self._definitions.values() if each["type"] in {"record", "error"}
         )
@@ -175,7 +184,7 @@ class ContractTypes:
 
     def _type(self, form: Any) -> Type:
         if isinstance(form, list):
-            return OneOf(tuple(map(self._type, form)))
+            return OneOf(tuple(map(self._type, form)), tuple(map(_branch_name, form)))
         if isinstance(form, str):
             found = self._definitions.get(form)
             return Scalar(form) if found is None else self._type(found)
@@ -197,6 +206,12 @@ def optional(kind: Type) -> Type | None:
     return None
 
 
+def _branch_name(form: Any) -> str:
+    if isinstance(form, dict):
+        return str(form.get("name", form["type"]))
+    return str(form)
+
+
 def one_line(text: Any) -> str:
     """Return other people's text as one line without control characters, which a comment of any language can hold."""
     seen = "".join(" " if unicodedata.category(each) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else each for each in str(text))
@@ -216,7 +231,7 @@ def camel(name: str) -> str:
     return spelled[:1].lower() + spelled[1:]
 
 
-def _class_names(full_names: list[str]) -> dict[str, str]:
+def _class_names(full_names: list[str], reserved: Collection[str]) -> dict[str, str]:
     """Return a class name for each full name: the last part, with its namespace only where two are alike."""
     short = {each: pascal(each.rpartition(".")[2]) for each in full_names}
     uses = Counter(each.lower() for each in short.values())  # two files of one name are one on some systems
@@ -224,8 +239,10 @@ def _class_names(full_names: list[str]) -> dict[str, str]:
     taken: set[str] = set()
     for full_name, name in short.items():
         chosen = name if uses[name.lower()] == 1 else "".join(map(pascal, full_name.split(".")))
+        if chosen in reserved:
+            chosen += "Record"
         while chosen.lower() in taken:
-            chosen += "X"
+            chosen += "Record"
         taken.add(chosen.lower())
         found[full_name] = chosen
     return found

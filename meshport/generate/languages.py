@@ -7,8 +7,10 @@ from pathlib import Path
 
 from meshport.binding import Binding
 from meshport.errors import FileError
+from meshport.generate.client_port import ClientPort
 from meshport.generate.contract import ContractTypes
 from meshport.generate.python import python_files
+from meshport.generate.typescript import TYPESCRIPT_NAMES, typescript_files
 from meshport.schema import parse_schema
 
 __all__ = ["Language", "client_files", "write_files"]
@@ -18,6 +20,7 @@ class Language(StrEnum):
     """A language of clients."""
 
     PYTHON = "python"
+    TYPESCRIPT = "typescript"
 
 
 def client_files(binding: Binding, language: Language) -> dict[Path, str]:
@@ -30,10 +33,12 @@ def client_files(binding: Binding, language: Language) -> dict[Path, str]:
     Raises:
         SchemaError: the events of the port are no records.
     """
-    contract = ContractTypes(parse_schema(binding.schema_text, source=f"the schema of {binding.address}"))
+    schema = parse_schema(binding.schema_text, source=f"the schema of {binding.address}")
     match language:
         case Language.PYTHON:
-            return python_files(binding, contract)
+            return python_files(binding, ContractTypes(schema))
+        case Language.TYPESCRIPT:
+            return typescript_files(ClientPort(binding, ContractTypes(schema, TYPESCRIPT_NAMES)))
 
 
 def write_files(folder: Path, files: dict[Path, str]) -> dict[Path, bool]:
