@@ -26,6 +26,7 @@ __all__ = [
     "Scalar",
     "Type",
     "camel",
+    "one_line",
     "optional",
     "pascal",
 ]

@@ -9,6 +9,7 @@ from meshport.binding import Binding
 from meshport.errors import FileError
 from meshport.generate.client_port import ClientPort
 from meshport.generate.contract import ContractTypes
+from meshport.generate.java import java_files
 from meshport.generate.python import python_files
 from meshport.generate.typescript import TYPESCRIPT_NAMES, typescript_files
 from meshport.schema import parse_schema
@@ -21,6 +22,7 @@ class Language(StrEnum):
 
     PYTHON = "python"
     TYPESCRIPT = "typescript"
+    JAVA = "java"
 
 
 def client_files(binding: Binding, language: Language) -> dict[Path, str]:
@@ -39,6 +41,8 @@ def client_files(binding: Binding, language: Language) -> dict[Path, str]:
             return python_files(binding, ContractTypes(schema))
         case Language.TYPESCRIPT:
             return typescript_files(ClientPort(binding, ContractTypes(schema, TYPESCRIPT_NAMES)))
+        case Language.JAVA:
+            return java_files(ClientPort(binding, ContractTypes(schema)))
 
 
 def write_files(folder: Path, files: dict[Path, str]) -> dict[Path, bool]:
