@@ -30,6 +30,7 @@ def generate(
 
     Examples:
         meshport generate shop/orders --language python --output clients
+        meshport generate shop/orders --language java --output clients/orders
     """
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
