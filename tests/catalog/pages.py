@@ -15,6 +15,9 @@ PAGES: Final = (
     "/catalog/versions/operations/gates",
     "/catalog/versions/operations/gates?number=3&against=1",
     "/catalog/versions/player/plays",
+    "/catalog/search?q=plays+artist",
+    "/catalog/search?q=deprtures&domain=operations",
+    "/catalog/search?q=xyzzyxyzzy",
     "/catalog/login",
 )
 """A path of every kind of page; each shows a product of the tests' mesh."""

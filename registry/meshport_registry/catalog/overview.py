@@ -40,7 +40,12 @@ class DomainCounts(BaseModel):
 
 
 class Changed(BaseModel):
-    """A product that changed."""
+    """A product that changed.
+
+    Attributes:
+        created: whether it has not changed since it was registered.
+        at: when it was registered last.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -147,7 +152,7 @@ def _changed(connection: Connection) -> tuple[Changed, ...]:
                 display_name=product.display_name or product.address.key,
                 owner=row.owner,
                 status=row.status,
-                created=row.created_at == row.updated_at,
+                created=row.created_at == row.updated_at and row.status == Status.ACTIVE,
                 at=instant(row.updated_at),
             )
         )

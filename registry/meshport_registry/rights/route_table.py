@@ -106,6 +106,7 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", "/catalog/domains/{domain}"): _DISCOVER,
     ("GET", "/catalog/products/{domain}/{product}"): _ADDRESS,
     ("GET", "/catalog/versions/{domain}/{product}"): _ADDRESS,
+    ("GET", "/catalog/search"): _DISCOVER,
     ("GET", "/catalog/login"): _PROBE,
     ("POST", "/catalog/login"): _PROBE,
     ("POST", "/catalog/logout"): _PROBE,
