@@ -73,6 +73,18 @@ class FlowProduct(_FlowsResponse):
     unknown: tuple[str, ...] = ()
 
 
+class ProductRead(_FlowsResponse):
+    """One product reads another, whatever is known of the fields.
+
+    Attributes:
+        source: the product that is read.
+        reader: the product that reads it.
+    """
+
+    source: AddressText
+    reader: AddressText
+
+
 class FieldFlows(_FlowsResponse):
     """The lineage of the fields of a product.
 
@@ -81,6 +93,7 @@ class FieldFlows(_FlowsResponse):
         field: the field that was asked for; None for all of them.
         products: the products that the lineage goes through, ordered by distance.
         flows: between them.
+        reads: which of them read which.
         complete: whether every product upstream and downstream was followed; False where there are too many.
     """
 
@@ -88,4 +101,5 @@ class FieldFlows(_FlowsResponse):
     field: str | None = None
     products: tuple[FlowProduct, ...]
     flows: tuple[FieldFlow, ...] = ()
+    reads: tuple[ProductRead, ...] = ()
     complete: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 from meshport.address import Address, nearest
 from meshport.binding import Binding
 from meshport.errors import MeshError, ProcessError
-from meshport.field_flows import FieldFlow, FieldFlows, FlowProduct
+from meshport.field_flows import FieldFlow, FieldFlows, FlowProduct, ProductRead
 from meshport.process.logic.declared_reads import ReadPort
 from meshport.process.logic.field_lineage import FieldLineage, FieldOrigin, declared_lineage
 from meshport.process.logic.fields_read import within
@@ -59,20 +59,24 @@ def field_flows(
         near = nearest(field, list(asked.schema.field_names))
         raise NotInMesh(f"{asked.address} has no field {field!r}", hint=f"did you mean {near!r}?" if near else None)
     mesh = {each.address.of_product: each for each in products.values()}
-    lineages = {guid: each.lineage(mesh) for guid, each in products.items()}
+    beside = [_Product.of(connection, guid, asked.today) for guid in _other_sources(connection, distances)]
+    known = mesh | {each.address.of_product: each for each in beside}
+    lineages = {guid: each.lineage(known) for guid, each in products.items()}
     flows = [flow for guid, each in products.items() for flow in each.flows(lineages[guid], mesh)]
     if field is not None:
         flows = _connected(flows, asked.address, field)
     through = {each.of_product for flow in flows for each in (flow.source, flow.reader)} | {asked.address.of_product}
+    shown = {guid: each for guid, each in products.items() if field is None or each.address.of_product in through}
     return FieldFlows(
         address=asked.address.of_product,
         field=field,
         products=tuple(
             products[guid].node(distance, lineages[guid])
             for guid, distance in sorted(distances.items(), key=lambda item: (item[1], products[item[0]].address))
-            if field is None or products[guid].address.of_product in through
+            if guid in shown
         ),
         flows=tuple(flows),
+        reads=tuple(_reads(connection, shown)),
         complete=complete,
     )
 
@@ -92,6 +96,27 @@ def _reached(connection: Connection, start: str) -> tuple[dict[str, int], bool]:
                 return distances | dict.fromkeys(reached[: MOST_PRODUCTS - len(distances)], distance), False
             distances |= dict.fromkeys(reached, distance)
     return distances, True
+
+
+def _other_sources(connection: Connection, guids: Collection[str]) -> list[str]:
+    """Return what some products read beside each other: their steps cannot be followed without its contracts."""
+    own = tables.input_port.c
+    query = select(own.source_guid).where(own.guid.in_(guids), own.source_guid.not_in(guids)).distinct()
+    return list(connection.execute(query).scalars())
+
+
+def _reads(connection: Connection, products: Mapping[str, _Product]) -> Iterator[ProductRead]:
+    """Yield which of some products read which."""
+    own = tables.input_port.c
+    rows = connection.execute(
+        select(own.source_guid, own.guid)
+        .where(own.guid.in_(products), own.source_guid.in_(products))
+        .distinct()
+        .order_by(own.source_guid, own.guid)
+    )
+    for row in rows:
+        source, reader = products[row.source_guid], products[row.guid]
+        yield ProductRead(source=source.address.of_product, reader=reader.address.of_product)
 
 
 @dataclass(frozen=True)

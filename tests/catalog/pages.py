@@ -18,6 +18,9 @@ PAGES: Final = (
     "/catalog/search?q=plays+artist",
     "/catalog/search?q=deprtures&domain=operations",
     "/catalog/search?q=xyzzyxyzzy",
+    "/catalog/lineage/listening/plays-by-artist",
+    "/catalog/lineage/artists/onboardings?field=rate_per_play&influences=true",
+    "/catalog/lineage/operations/gates",
     "/catalog/login",
 )
 """A path of every kind of page; each shows a product of the tests' mesh."""

@@ -17,6 +17,8 @@ from tests.catalog.pages import AS_BROWSER, ERRORS, PAGES
 
 VENDORED = {
     static_files.FOLDER / "htmx.min.js": "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717",  # 2.0.11
+    static_files.FOLDER
+    / "cytoscape.min.js": "71fa9ebec21a7ca2c40cff6aacc30d1f6464e363662ad4b2c197e1adc770cd94",  # 3.35.0
     Path(__file__).parent / "vendored" / "axe.min.js": (
         "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"  # 4.14.1
     ),

@@ -106,11 +106,31 @@ def test_fields_are_followed_through_the_mesh(registry: Registry, http: httpx2.C
         ("network/delays", 0, ()),
         ("planning/ranking", 1, ("carrier", "rank")),
     ]
+    registry.register(
+        product("mesh://network/carriers", outputPorts=[{"key": "carrier", "cleanup": "compact"}]),
+        {"events@1": schema("carrier", "name")},
+    )
+    joined = {"with": "mesh://network/carriers", "on": "carrier", "take": {"airline": "name"}}
+    derived = {"derive": {"said": 'airline + ": " + flight'}}
+    registry.register(
+        product(
+            "mesh://planning/board",
+            DEPARTURES,
+            "mesh://network/carriers",
+            outputPorts=[{"key": "flight"}],
+            process={"input": DEPARTURES, "steps": [{"join": joined}, derived, {"select": ["flight", "said"]}]},
+        ),
+        {"events@1": schema("flight", "said")},
+    )
+    # What flows from one input is known though the other one is no part of this lineage.
+    assert [each.field for each in flows("network/carriers/fields?field=name").flows] == ["said"]
     one = flows("operations/departures/fields?field=delay")
     assert [(each.reader.of_product.key, each.field) for each in one.flows] == [
         ("network/delays", "worst"),
         ("network/delays", ""),
     ]
-    assert flows("operations/departures/fields?field=flight").flows == ()
+    flight = flows("operations/departures/fields?field=flight")
+    assert [(each.field, each.how) for each in flight.flows] == [("flight", "copied"), ("said", "derived")]
+    assert [each.address.product for each in flight.products] == ["departures", "board"]
     answer = http.get("/api/v1/lineage/operations/departures/fields?field=delai")
     assert (answer.status_code, answer.json()["hint"]) == (404, "did you mean 'delay'?")

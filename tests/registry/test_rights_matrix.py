@@ -143,6 +143,7 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/catalog/products/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/versions/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/search"): KNOWN,
+    ("GET", "/catalog/lineage/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/login"): EVERYONE,
     ("POST", "/catalog/login"): EVERYONE,
     ("POST", "/catalog/logout"): EVERYONE,

@@ -25,7 +25,7 @@ class Tab(NamedTuple):
     name: str
 
 
-TABS: Final = (Tab("products", "Product"), Tab("versions", "Versions"))
+TABS: Final = (Tab("products", "Product"), Tab("versions", "Versions"), Tab("lineage", "Lineage"))
 """The pages about a product, in the order of their tabs."""
 
 

@@ -107,6 +107,7 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", "/catalog/products/{domain}/{product}"): _ADDRESS,
     ("GET", "/catalog/versions/{domain}/{product}"): _ADDRESS,
     ("GET", "/catalog/search"): _DISCOVER,
+    ("GET", "/catalog/lineage/{domain}/{product}"): _ADDRESS,
     ("GET", "/catalog/login"): _PROBE,
     ("POST", "/catalog/login"): _PROBE,
     ("POST", "/catalog/logout"): _PROBE,

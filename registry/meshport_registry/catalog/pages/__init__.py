@@ -2,9 +2,20 @@
 
 from typing import Final
 
-from meshport_registry.catalog.pages import domain, login, product, search, static, versions
+from meshport_registry.catalog.pages import domain, lineage, login, product, search, static, versions
 
-ROUTERS: Final = tuple(page.router for page in (product, versions, domain, search, login, static))
+ROUTERS: Final = tuple(
+    page.router
+    for page in (
+        product,
+        versions,
+        lineage,
+        domain,
+        search,
+        login,
+        static,
+    )
+)
 """The routers of the pages, but for the home page, whose `/` comes before Confluent's."""
 
 __all__ = ["ROUTERS"]
