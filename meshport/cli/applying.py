@@ -150,12 +150,12 @@ def apply(
             param_hint="--kafka",
         )
     with open_registry(registry) as mesh:
-        planned = plan(project.products, mesh, admins := ClusterAdmins(clusters, _admin))
+        planned = plan(project.products, mesh, admins := ClusterAdmins(clusters, admin_of))
         acls = AclPlan(MeshAcls(mesh, clusters, planned), planned, revoke or ())
         _apply(planned, acls, PolicyChanges(project, mesh), mesh, admins, plan_only, json)
 
 
-def _admin(cluster: KafkaConfig) -> Admin:
+def admin_of(cluster: KafkaConfig) -> Admin:
     """Return the admin client of a cluster; of the mesh that runs here, it makes do with the brokers that there are."""
     here = running_mesh(Path.cwd())
     return OneMachineAdmin(cluster) if here and here.bootstrap_servers == cluster.bootstrap_servers else Admin(cluster)

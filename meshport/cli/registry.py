@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from meshport.cli.metrics import MetricsOption
 from meshport.cli.registry_backup import backup, restore
+from meshport.cli.registry_changes import relay
 from meshport.cli.registry_copies import export_registry, import_registry
 from meshport.cli.registry_database import DatabaseUrl, database_secret
 from meshport.cli.registry_keys import keys_app
@@ -21,6 +22,7 @@ registry_app.command("import")(import_registry)
 registry_app.command("export")(export_registry)
 registry_app.command("backup")(backup)
 registry_app.command("restore")(restore)
+registry_app.command("relay")(relay)
 
 
 @registry_app.command("serve")

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from meshport.address import Address
 from meshport.cli.metrics import MetricsOption
 from meshport.cli.output import emit, people, say
+from meshport.cli.registry_changes import changes_project
 from meshport.cli.session import (
     STATE,
     JsonOption,
@@ -84,6 +85,7 @@ def up(
             measured=metrics is not None,
         ) as local,
         metrics_of_all(metrics, "up", local) as metrics_url,
+        local.publishing_changes(changes_project(), say),
     ):
         if project is not None:
             local.apply(project, say)

@@ -64,6 +64,7 @@ class LocalMesh:
     _name: str = field(repr=False)
     _logins: ProcessLogins = field(repr=False)
     _metrics: ProcessMetrics | None = field(default=None, repr=False)
+    _database: str = field(default="", repr=False)
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -106,6 +107,29 @@ class LocalMesh:
         made = sum(change.new for each in planned for change in each.topics)
         registered = sum(bool(each.registration.changed) for each in planned)
         say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
+
+    @contextmanager
+    def publishing_changes(self, project: Project, say: Say) -> Iterator[None]:
+        """Publish the registry's own changes while the context is open, from its database; not in the in-memory stand-in.
+
+        Args:
+            project: has the product of the changes, which is registered, and whose topic is made.
+            say: called with lines for people.
+
+        Raises:
+            MeshError: as `meshport.project.apply.plan` and `carry_out`.
+        """
+        from meshport.outbox.relay import Relay  # noqa: PLC0415 - slow to import
+
+        if self.cluster.kind == "in-memory":  # whose topics have four partitions, and so no order of all changes
+            say("the registry's changes are not published: the stand-in for Kafka has no topic of one partition")
+            yield
+            return
+        admins = ClusterAdmins(self.cluster.config, OneMachineAdmin)
+        for each in plan(project.products, self.registry, admins):
+            carry_out(each, self.registry, admins)
+        with Relay(self._database, self.registry, kafka=self.cluster.config):
+            yield
 
     def enforce_grants(self, root: Path) -> None:
         """Have grants carried out at Kafka while the mesh runs, if Kafka asks for logins.
@@ -203,7 +227,9 @@ def open_mesh(
         env = _of_processors(cluster, environment)
         processors = stack.enter_context(Supervisor(folder / "logs", say, env))
         logins = ProcessLogins(cluster, registry)
-        yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder), logins, metrics)
+        yield LocalMesh(
+            cluster, url, registry, processors, services, kept, _kept_name(folder), logins, metrics, _database(folder)
+        )
 
 
 def _of_processors(cluster: Cluster, environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -263,9 +289,8 @@ class _Brokers:
 def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str, options: Sequence[str]) -> str:
     port = _kept_port(folder)
     url = f"http://127.0.0.1:{port}"
-    database = f"sqlite:///{(folder / 'registry.db').resolve()}"
     command = [sys.executable, "-m", "meshport", "registry", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    services.keep(_REGISTRY, [*command, "--database", database, "--kafka", bootstrap_servers, *options])
+    services.keep(_REGISTRY, [*command, "--database", _database(folder), "--kafka", bootstrap_servers, *options])
     deadline = time.monotonic() + _START_S
     with Registry(url) as client:
         while not _healthy(client):
@@ -274,6 +299,10 @@ def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str, 
                 raise RegistryUnavailable(f"the registry did not come up; its last lines:{words or ' none'}")
             time.sleep(0.05)
     return url
+
+
+def _database(folder: Path) -> str:
+    return f"sqlite:///{(folder / 'registry.db').resolve()}"
 
 
 def _healthy(client: Registry) -> bool:

@@ -29,6 +29,8 @@ from meshport.generations import (
 )
 from meshport.product import Status
 from meshport_registry import tables
+from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, NotInMesh, RequestRefused
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.products import DefaultCluster, bindings_of, choose_binding, descriptor_of, require_address
@@ -261,6 +263,8 @@ def switch_generation(
         _replace(line, number, wanted)
         line.change(number, state=GenerationState.LIVE, holder=None, phase=None, held_until=None)
         line.bind(number, row.topic, wanted.topic_id, len(begun))
+        summary = f"{line.address} is switched to generation {number}, in the topic {row.topic}"
+        record(connection, MeshChange.of_product(ChangeKind.SWITCHED, line.product, line.address, summary, item=number))
     return choose_binding(bindings_of(connection, line.product, cluster), line.address)
 
 
@@ -312,6 +316,11 @@ def retire_generation(connection: Connection, address: Address, number: int) -> 
     if row.state != GenerationState.RETIRED:
         line.change(number, state=GenerationState.RETIRED, ended_at=now_us())
         line.touch()
+        summary = f"generation {number} of {line.address} is retired: its topic {row.topic} may be deleted"
+        record(
+            connection,
+            MeshChange.of_product(ChangeKind.GENERATION_RETIRED, line.product, line.address, summary, item=number),
+        )
     return generations(connection, line.address)
 
 

@@ -16,6 +16,8 @@ from meshport.compat.judgement import SchemaReading
 from meshport.schema import is_plain_json
 from meshport.snapshot import AVRO, MODES, ImportBatch, ImportCounts, SettingCopy, VersionCopy
 from meshport_registry import tables
+from meshport_registry.changes.change import MESH, ChangeKind, MeshChange
+from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, RequestRefused
 from meshport_registry.schema_ids import IMPORT_CEILING
 from meshport_registry.schemas import (
@@ -106,7 +108,12 @@ def import_batch(connection: Connection, batch: ImportBatch, candidates: Sequenc
         work.set(setting)
     if work.clashes:
         raise Conflict(f"nothing was imported: {work.clashes[0]}", findings=tuple(work.clashes))
-    return ImportCounts(**work.counts)
+    counts = ImportCounts(**work.counts)
+    parts = [f"{number} {name.replace('_', ' ')}" for name, number in work.counts.items() if number]
+    if counts != ImportCounts(unchanged=counts.unchanged):
+        summary = f"imported from another registry: {', '.join(parts)}"
+        record(connection, MeshChange(kind=ChangeKind.IMPORTED, about=MESH, summary=summary))
+    return counts
 
 
 @dataclass

@@ -12,6 +12,8 @@ from meshport.catalog import Deprecation, Reader, Retirement
 from meshport.product import Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
+from meshport_registry.changes.change import ChangeKind, MeshChange, end_of
+from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, InvalidRequest, NotInMesh
 from meshport_registry.lineage import readers
 from meshport_registry.products import (
@@ -59,6 +61,10 @@ def deprecate(connection: Connection, guid: str, wanted: Deprecation) -> None:
         row,
         {"status": Status.DEPRECATED, "deprecated_on": wanted.on, "successor": wanted.successor or product.successor},
     )
+    successor = wanted.successor or product.successor
+    ends = {"until": end_of(wanted.on), "successor": successor}
+    summary = f"{product.address} is deprecated, and may go after {wanted.on}{_moving(successor)}"
+    record(connection, MeshChange.of_product(ChangeKind.DEPRECATED, row, product.address, summary, **ends))
 
 
 def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
@@ -83,14 +89,19 @@ def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
             findings=findings,
             hint="move them, or name each of them in `force` (`meshport retire ADDRESS --force READER`)",
         )
+    successor = wanted.successor or product.successor
+    summary = f"{address} is retired{_moving(successor)}"
+    retired = MeshChange.of_product(ChangeKind.RETIRED, row, address, summary, successor=successor)
     if wanted.port is None:
-        _store(connection, row, {"status": Status.RETIRED, "successor": wanted.successor or product.successor})
+        _store(connection, row, {"status": Status.RETIRED, "successor": successor})
+        record(connection, retired)
         return
     own = tables.binding
     rows = (own.c.guid == row.guid) & (own.c.port == address.port) & (own.c.major == address.major)
     if not connection.execute(update(own).where(rows).values(status=Status.RETIRED)).rowcount:
         raise NotInMesh(f"{address} is not registered")
     _store(connection, row, {})
+    record(connection, retired)
 
 
 def activate(connection: Connection, guid: str) -> None:
@@ -108,6 +119,12 @@ def activate(connection: Connection, guid: str) -> None:
     if product.status is Status.DRAFT:
         raise Conflict(f"{product.address} is a draft, not deprecated", hint="`status: active` in its product.yaml")
     _store(connection, row, {"status": Status.ACTIVE, "deprecated_on": None, "successor": None})
+    summary = f"{product.address} is no longer deprecated"
+    record(connection, MeshChange.of_product(ChangeKind.ACTIVATED, row, product.address, summary))
+
+
+def _moving(successor: Address | None) -> str:
+    return "" if successor is None else f"; readers move to {successor}"
 
 
 def _loses_its_input(connection: Connection, row: Row[Any], reader: Reader, address: Address) -> bool:

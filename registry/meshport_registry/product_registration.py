@@ -21,6 +21,8 @@ from meshport.process.logic.declared_reads import ReadPort, addresses_read, wron
 from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
+from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, Incompatible, NotInMesh, RequestRefused
 from meshport_registry.gate import gate_judgement
 from meshport_registry.judging import Judged
@@ -154,7 +156,16 @@ def register_product(
     )
     if dry_run:
         raise RollBack(answer)
+    if plan.changed:
+        record(connection, _change(stored, product, plan, new=row is None))
     return answer
+
+
+def _change(stored: Row[Any], product: Product, plan: _RegistrationPlan, *, new: bool) -> MeshChange:
+    changed = [each.item for each in plan.changed]
+    summary = f"{product.address} is registered" if new else f"{product.address} is changed: {', '.join(changed)}"
+    kind = ChangeKind.REGISTERED if new else ChangeKind.CHANGED
+    return MeshChange.of_product(kind, stored, product.address, summary, changed=changed, notes=plan.notes)
 
 
 def _find_registered(connection: Connection, product: Product, plan: _RegistrationPlan) -> Row[Any] | None:

@@ -10,6 +10,8 @@ from meshport.catalog import Removal
 from meshport.product import Status
 from meshport_registry import tables
 from meshport_registry.access.grants import forget_reader
+from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.lineage import readers
@@ -75,6 +77,8 @@ def drop(connection: Connection, guid: str, wanted: Removal) -> None:
         if find_history(connection, name).live:
             delete_subject(connection, name, permanent=False)
     counter = str(next_revision(connection))
+    summary = f"{product.address} is removed from the registry"
+    record(connection, MeshChange.of_product(ChangeKind.DROPPED, row, product.address, summary))
     rows = tables.setting.c.name == LAST_REMOVAL
     if not connection.execute(update(tables.setting).where(rows).values(value=counter)).rowcount:
         connection.execute(insert(tables.setting).values(name=LAST_REMOVAL, value=counter))

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, delete, insert
 from meshport.compat.judgement import DefaultsJudgement
 from meshport.product import Compatibility
 from meshport_registry import tables
+from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.log import record
 from meshport_registry.errors import Incompatible, InvalidSchema, InvalidVersion, NotPermitted, StoreBusy
 from meshport_registry.judging import Judged
 from meshport_registry.schema_ids import IMPORT_CEILING
@@ -96,14 +98,23 @@ def register_schema(
             raise NotPermitted(f"Subject {name} in context . is not in read-write mode", hint="an import gives the id")
         _refuse_overwriting(connection, history, known, wanted_id, wanted_version)
         number = wanted_version or history.next_number
-        return insert_version(connection, history, candidate, number, known=known, wanted_id=wanted_id)
+        return _recorded(
+            connection, name, insert_version(connection, history, candidate, number, known=known, wanted_id=wanted_id)
+        )
     if wanted_id is not None:
         raise NotPermitted(f"Subject {name} in context . is not in import mode", hint="send no id")
     if wanted_version not in {None, history.next_number} or same:
         raise InvalidSchema(
             "Version is not one more than previous version", hint=f"the next one is {history.next_number}"
         )
-    return add_version(connection, history, candidate, effective_level(subject, settings), judged, known=known)
+    level = effective_level(subject, settings)
+    return _recorded(connection, name, add_version(connection, history, candidate, level, judged, known=known))
+
+
+def _recorded(connection: Connection, name: str, added: RegisteredVersion) -> RegisteredVersion:
+    summary = f"version {added.version} of subject {name} is registered"
+    record(connection, MeshChange.of_subject(ChangeKind.SCHEMA_REGISTERED, name, summary, item=added.version))
+    return added
 
 
 def existing_version(history: SubjectHistory, schema_id: int | None) -> RegisteredVersion | None:

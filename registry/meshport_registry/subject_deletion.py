@@ -10,6 +10,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select, true, update
 
 from meshport_registry import tables
+from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.log import record
 from meshport_registry.errors import (
     NotPermitted,
     ReferenceExists,
@@ -57,6 +59,8 @@ def delete_version(connection: Connection, name: str, number: int, *, permanent:
             f"Subject '{name}' Version {number} was not deleted first before being permanently deleted"
         )
     _remove(connection, history, [number], permanent=permanent)
+    summary = f"version {number} of subject {name} is deleted{' for good' if permanent else ''}"
+    record(connection, MeshChange.of_subject(ChangeKind.SCHEMA_DELETED, name, summary, item=number))
     return number
 
 
@@ -85,6 +89,8 @@ def delete_subject(connection: Connection, name: str, *, permanent: bool) -> lis
     if permanent and live:
         raise SubjectNotSoftDeleted(f"Subject '{name}' was not deleted first before being permanently deleted")
     _remove(connection, history, numbers, permanent=permanent)
+    summary = f"subject {name} is deleted{' for good' if permanent else ''}"
+    record(connection, MeshChange.of_subject(ChangeKind.SCHEMA_DELETED, name, summary))
     return numbers
 
 

@@ -14,7 +14,8 @@ from meshport.address import Address, nearest
 from meshport.catalog import Waiver, WaiverRequest
 from meshport.compat import RULES
 from meshport.rfc3339 import day
-from meshport_registry import tables
+from meshport_registry import changes, tables
+from meshport_registry.changes.change import ChangeKind, MeshChange, end_of
 from meshport_registry.errors import NotInMesh, RequestRefused
 from meshport_registry.identity.caller import Caller
 from meshport_registry.products import find_address, require_address
@@ -72,7 +73,14 @@ def record(connection: Connection, wanted: WaiverRequest, today: date, caller: C
             "created_at": now_us(),
         },
     ).scalar_one()
-    return _find(connection, number)
+    waiver = _find(connection, number)
+    summary = f"{approver} waives {wanted.rule} at {wanted.path or address} until {wanted.until}: {wanted.reason}"
+    changes.record(connection, _change(ChangeKind.WAIVED, row, waiver, summary))
+    return waiver
+
+
+def _change(kind: ChangeKind, product: Row[Any], waiver: Waiver, summary: str) -> MeshChange:
+    return MeshChange.of_product(kind, product, waiver.address, summary, item=waiver.id, until=end_of(waiver.until))
 
 
 def _lines(connection: Connection, row: Row[Any]) -> list[Address]:
@@ -131,8 +139,13 @@ def revoke(connection: Connection, number: int) -> Waiver:
         NotInMesh: no waiver has this number.
     """
     own = tables.waiver
-    connection.execute(update(own).where(own.c.id == number, own.c.revoked_at.is_(None)).values(revoked_at=now_us()))
-    return _find(connection, number)
+    open_one = (own.c.id == number) & own.c.revoked_at.is_(None)
+    revoked = connection.execute(update(own).where(open_one).values(revoked_at=now_us())).rowcount
+    waiver = _find(connection, number)
+    if revoked:
+        product, summary = require_address(connection, waiver.address), f"the waiver of {waiver.rule} is revoked"
+        changes.record(connection, _change(ChangeKind.WAIVER_REVOKED, product, waiver, summary))
+    return waiver
 
 
 def _find(connection: Connection, number: int) -> Waiver:

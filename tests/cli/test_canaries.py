@@ -68,6 +68,7 @@ ALL: Final = {
     "adopt": ["shop.orders.events.v1", "--as", "shop/adopted", "--from-registry", "PEER"],
     "registry backup": ["copy.gz", "--database", "sqlite:///none.db"],
     "registry restore": ["none.gz", "--database", "sqlite:///restored.db"],
+    "registry relay": ["--database", "sqlite:///registry.db"],
     "registry export": ["copy", "--from", "PEER"],
     "registry import": ["--from", "PEER"],
     "registry key create": ["billing/invoices"],

@@ -97,6 +97,7 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "redrive": [address],
         "lag": [address],
         "relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
+        "registry relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
         "doctor": [],
         "rebuild": [address],
         "recount": [address],

@@ -95,7 +95,9 @@ def test_up_runs_until_interrupted(
         assert Admin(KafkaConfig(facts["bootstrap_servers"])).brokers() == 1
         assert httpx2.get(f"{facts['registry_url']}/health", trust_env=False).json()["status"] == "ok"
         found = cli("search", "--json")  # without a name: the mesh that runs here
-        assert (found.code, found.out) == (0, "")
+        assert [each["address"] for each in found.lines] == ["mesh://mesh/changes"]
+        changes = cli("tail", "mesh/changes", "--from-beginning", "--limit", "1", "--json")
+        assert [each["data"]["summary"] for each in changes.lines] == ["mesh://mesh/changes is registered"]
         second = cli("up")
         assert second.code == 2
         assert "a mesh runs here already" in second.err

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 import meshport_registry.migrate
 from meshport.cli import app as cli
 from meshport.errors import RegistryUnavailable
+from meshport.outbox.table import COLUMNS, RELAYS, TABLE
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app, running
 from meshport_registry.errors import ERROR_RESPONSES, ServiceError, StoreBusy, StoreFailed, SubjectNotFound
@@ -56,7 +57,9 @@ def test_the_tables_are_those_of_the_migrations(database: str) -> None:
     reader = RegistryStore(database_url(database)).open()
     try:
         made = reader.read_now(_columns)
+        outbox = {name: made.pop(name) for name in (TABLE, RELAYS)}
         assert made == {name: {column.name for column in table.c} for name, table in metadata.tables.items()}
+        assert outbox[TABLE] >= {*COLUMNS}
     finally:
         reader.close()
 
@@ -231,7 +234,7 @@ def test_a_failed_write_undoes_no_other(database: str) -> None:
         assert isinstance(doubled.__cause__, IntegrityError)
         assert asyncio.run(together("c")) == ["c"]
         names = store.read_now(lambda c: set(c.execute(text("SELECT name FROM setting")).scalars()))
-        assert names == {"a", "b", "c", "d", "e", "revision", "schema_id"}
+        assert names == {"a", "b", "c", "d", "e", "revision", "schema_id", "changes"}
     finally:
         store.close()
 

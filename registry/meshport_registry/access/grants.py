@@ -15,6 +15,8 @@ from meshport.address import Address
 from meshport.grants import AccessRequest, Grant, GrantApproval, GrantState
 from meshport.product import Product, Status
 from meshport_registry import tables
+from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, NotInMesh, RequestRefused
 from meshport_registry.identity.caller import unfit_name
 from meshport_registry.lifecycle import next_revision
@@ -138,7 +140,12 @@ def decide(
         if ends_at <= now:
             raise RequestRefused(f"{instant(ends_at).isoformat()} is past", hint="grant it until an instant to come")
         values = {"state": GrantState.GRANTED, "ends_at": ends_at}
-    return _change(connection, number, values | {"decided_by": caller, "decided_at": now, "reason": reason})
+    changed = _change(connection, number, values | {"decided_by": caller, "decided_at": now, "reason": reason})
+    if approved is None:
+        _record(connection, ChangeKind.REFUSED, number, "{reader} may not read {address}: {reason}")
+    else:
+        _record(connection, ChangeKind.GRANTED, number, "{reader} may read {address} until {until:%Y-%m-%d %H:%M} UTC")
+    return changed
 
 
 def revoke(connection: Connection, number: int, *, reason: str, caller: str) -> Grant:
@@ -151,7 +158,9 @@ def revoke(connection: Connection, number: int, *, reason: str, caller: str) -> 
     row, now = _row(connection, number), now_us()
     if (state := _state(row, now)) is not GrantState.GRANTED:
         raise Conflict(f"request {number} of {row.reader} is {state}, and not granted")
-    return _change(connection, number, _revoked(caller, now, reason))
+    changed = _change(connection, number, _revoked(caller, now, reason))
+    _record(connection, ChangeKind.REVOKED, number, "{reader} may no longer read {address}: {reason}")
+    return changed
 
 
 def forget_reader(connection: Connection, reader: str) -> None:
@@ -222,6 +231,7 @@ def _insert(connection: Connection, asked: Asked, wanted: AccessRequest, caller:
         "wanted_until": None if wanted.until is None else _microseconds(wanted.until),
     }
     number: int = connection.execute(_INSERT, asked._asdict() | values).scalar_one()
+    _record(connection, ChangeKind.ACCESS_REQUESTED, number, "{reader} asks to read {address}: {purpose}")
     return number
 
 
@@ -229,6 +239,15 @@ def _change(connection: Connection, number: int, values: dict[str, Any]) -> Gran
     connection.execute(update(tables.access_grant).where(_OWN.id == number).values(**values))
     next_revision(connection)  # the decisions of every process depend on it
     return _find(connection, number)
+
+
+def _record(connection: Connection, kind: ChangeKind, number: int, summary: str) -> None:
+    """Record a change of a request; `summary` has its attributes in braces."""
+    row, now = _row(connection, number), now_us()
+    grant = _grant(row, now)
+    words = summary.format(**dict(grant))
+    facts = {"item": number, "reader": grant.reader, "until": grant.until}
+    record(connection, MeshChange.of_product(kind, row, grant.address, words, **facts))
 
 
 def _revoked(caller: str, now: int, reason: str) -> dict[str, Any]:
