@@ -125,6 +125,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.measures = RequestMeasures(store)
     state.guard = Guard(Decisions(store))
     state.error_page = error_page
+    state.public_url = settings.public_url
     state.index = LiveIndex(store)
     state.index.start()
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)

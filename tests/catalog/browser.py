@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.waiting import PATIENCE_S
 
@@ -33,6 +33,7 @@ def chromium() -> Iterator[Browser]:
             pytest.fail("MESHPORT_REQUIRE_BROWSER=1, and there is no chromium on the path")
         pytest.skip("there is no chromium on the path")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_S * 1000)
         browser = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
         try:
             yield browser

@@ -142,6 +142,7 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/catalog/domains/{domain}"): KNOWN,
     ("GET", "/catalog/products/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/versions/{domain}/{product}"): KNOWN,
+    ("POST", "/catalog/access/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/search"): KNOWN,
     ("GET", "/catalog/lineage/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/login"): EVERYONE,

@@ -25,12 +25,13 @@ from meshport.product.input_port import AddressText
 from meshport_registry.access.granted_acls import granted_acls, note
 from meshport_registry.access.grants import ask, decide, grants, revoke
 from meshport_registry.access.readers import Readings, planned_reader, port_readers
-from meshport_registry.identity.caller import CurrentCaller
+from meshport_registry.identity.caller import Caller, CurrentCaller
 from meshport_registry.mesh_api import PROBLEMS, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.rights.guard import Guard
 from meshport_registry.rights.known import product_at, reader_resource
 from meshport_registry.state import Database
+from meshport_registry.store import RegistryStore
 from meshport_registry.values import BoundedRoute, RowNumber
 
 router = APIRouter(
@@ -79,11 +80,21 @@ async def list_grants(request: Request, store: Database, query: Annotated[GrantQ
 @router.post("", response_model=Grant, status_code=201)
 async def request_access(request: Request, store: Database, caller: CurrentCaller, body: AccessRequest) -> Any:
     """Ask for access to a port, for the caller or for a reader that it may register."""
-    product = _as_product(body.reader) if body.reader else None
-    reader = product.of_product.key if product else body.reader or caller.name
+    return as_json(await ask_for_access(request, store, caller, body), status=201)
+
+
+async def ask_for_access(request: Request, store: RegistryStore, caller: Caller, wanted: AccessRequest) -> Grant:
+    """Record a request for access to a port, for the caller or for a reader that it may register.
+
+    Raises:
+        Unauthenticated, Forbidden: the caller may not ask for that reader.
+        NotInMesh, RequestRefused, Conflict: see `meshport_registry.access.grants.ask`.
+    """
+    product = _as_product(wanted.reader) if wanted.reader else None
+    reader = product.of_product.key if product else wanted.reader or caller.name
     if reader != caller.name:
-        await _require_right_to_ask(request, product, body.address)
-    return as_json(await store.write(lambda c: ask(c, body, reader, caller.name)), status=201)
+        await _require_right_to_ask(request, product, wanted.address)
+    return await store.write(lambda c: ask(c, wanted, reader, caller.name))
 
 
 async def _require_right_to_ask(request: Request, reader: Address | None, address: Address) -> None:

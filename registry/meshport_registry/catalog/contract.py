@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 MOST_FIELDS: Final = 10_000
 """Fields of one contract that are walked; a schema of a megabyte, the most that is registered, has no more of any use."""
 _DEEPEST: Final = 20
-_LONGEST_DOC: Final = 20_000
+MAX_DOC: Final = 20_000
 _SYMBOLS: Final = 12
 _PRIMITIVES: Final = {
     "null": "nothing",
@@ -87,7 +87,7 @@ class NamedField(NamedTuple):
     @property
     def doc(self) -> str:
         """What it holds; "" where the contract does not say."""
-        return str(self.form.get("doc") or "")[:_LONGEST_DOC]
+        return str(self.form.get("doc") or "")[:MAX_DOC]
 
     def attribute(self, name: str) -> str | None:
         """Return an attribute of the field, or of its type."""
@@ -104,7 +104,7 @@ def named_fields(form: Any) -> Iterator[NamedField]:
     Args:
         form: the schema, as JSON data in canonical form.
     """
-    return islice(_walk(form, "", 0, _named(form), frozenset()), MOST_FIELDS)
+    return islice(_walk(form, "", 0, named_types(form), frozenset()), MOST_FIELDS)
 
 
 def fields_of(form: Any) -> Iterator[ContractField]:
@@ -113,7 +113,7 @@ def fields_of(form: Any) -> Iterator[ContractField]:
     Args:
         form: the schema, as JSON data in canonical form.
     """
-    named = _named(form)
+    named = named_types(form)
     for each in named_fields(form):
         kind = each.form.get("type")
         yield ContractField(
@@ -130,7 +130,7 @@ def fields_of(form: Any) -> Iterator[ContractField]:
         )
 
 
-def _named(form: Any) -> dict[str, Any]:
+def named_types(form: Any) -> dict[str, Any]:
     """Return the named types of a schema, without recursion: it may be nested as deeply as a schema can be."""
     named: dict[str, Any] = {}
     stack = [form]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from markupsafe import Markup, escape
 from meshport.address import Address
 
 _LONGEST: Final = 240
+_MAIL: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,8}")
 
 
 def page_of(address: Address, page: str = "products") -> str:
@@ -73,6 +75,13 @@ def marked(text: str) -> Markup:
     return Markup("").join(wrapped)
 
 
+def contact(text: str) -> Markup:
+    """Return where an owner is reached; a mail address as a link to write to it."""
+    if _MAIL.fullmatch(text):
+        return Markup('<a href="mailto:{}">{}</a>').format(text, text)
+    return escape(text)
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "page": page_of,
     "domain_page": domain_page,
@@ -81,5 +90,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "lasting": lasting,
     "short": short,
     "marked": marked,
+    "contact": contact,
 }
 """The filters of the templates, by name."""

@@ -106,6 +106,7 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", "/catalog/domains/{domain}"): _DISCOVER,
     ("GET", "/catalog/products/{domain}/{product}"): _ADDRESS,
     ("GET", "/catalog/versions/{domain}/{product}"): _ADDRESS,
+    ("POST", "/catalog/access/{domain}/{product}"): RouteRight(Action.REQUEST_ACCESS, About.ADDRESS),
     ("GET", "/catalog/search"): _DISCOVER,
     ("GET", "/catalog/lineage/{domain}/{product}"): _ADDRESS,
     ("GET", "/catalog/login"): _PROBE,

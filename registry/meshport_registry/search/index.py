@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import nsmallest
@@ -220,6 +220,16 @@ class SearchIndex:
             every_word=every_word,
             meant=frozenset(word for _, near in by_word for word in near),
         )
+
+    def sharing(self, polysemes: Set[str], *, most: int) -> dict[str, tuple[Entry, ...]]:
+        """Return the products that have some global identifiers, by identifier, `most` of each; the retired ones left out."""
+        found: dict[str, list[Entry]] = {each: [] for each in polysemes}
+        for entry in self.entries:
+            if entry.status != "retired":
+                for each in entry.polysemes & polysemes:
+                    if len(found[each]) < most:
+                        found[each].append(entry)
+        return {name: tuple(sorted(entries, key=lambda each: each.address)) for name, entries in found.items()}
 
     def _best(self, scores: Mapping[int, float], most: int) -> list[int]:
         """Return the products with the best scores, those with the same in the order of their addresses."""

@@ -54,17 +54,21 @@ class LiveIndex:
             self._first.cancel()
             await asyncio.gather(self._first, return_exceptions=True)
 
-    async def ask(self, question: Callable[[SearchIndex], _T]) -> _T:
+    async def ask(self, question: Callable[[SearchIndex], _T], *, patience: float | None = None) -> _T:
         """Return what a question finds in the index, which is as new as the request.
 
         While the database is read for the first time, the answer comes of what is read of it so far: `SearchIndex.complete`.
+
+        Args:
+            question: looks into the index, in a thread.
+            patience: seconds to wait for that first reading; by default one.
 
         Raises:
             StoreFailed: the database did not answer.
         """
         first = self._first
         if first is not None and not first.done():
-            await asyncio.wait((first,), timeout=_PATIENCE_S)
+            await asyncio.wait((first,), timeout=_PATIENCE_S if patience is None else patience)
         if first is None or first.done():
             await self._refresh()
         return await asyncio.to_thread(self._answer, question)

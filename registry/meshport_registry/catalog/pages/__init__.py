@@ -16,6 +16,9 @@ ROUTERS: Final = tuple(
         static,
     )
 )
+from meshport_registry.catalog.pages import access, domain, login, product, search, static, versions
+
+ROUTERS: Final = tuple(page.router for page in (product, access, versions, domain, search, login, static))
 """The routers of the pages, but for the home page, whose `/` comes before Confluent's."""
 
 __all__ = ["ROUTERS"]
