@@ -110,6 +110,7 @@ PARAMETERS: Final = {
     "schema_id": "1",
     "rest": "subjects",
     "name": "catalog.css",
+    "format": "asyncapi",
 }
 # The routes that ask nobody who is there.
 PROBED: Final = frozenset({"/health", "/catalog/login", "/catalog/logout", "/catalog/static/{name}"})
