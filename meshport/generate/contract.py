@@ -175,6 +175,17 @@ class ContractTypes:
         """Return the record of a class name; None where that is an enumeration."""
         return next((each for each in self.records if each.name == name), None)
 
+    @property
+    def is_recursive(self) -> bool:
+        """Whether a record contains itself, directly or through others."""
+        uses = {each.name: {used for field in each.fields for used in _names(field.type)} for each in self.records}
+        reached = dict(uses)
+        for _ in uses:
+            reached = {
+                name: found.union(*(reached.get(each, set()) for each in found)) for name, found in reached.items()
+            }
+        return any(name in found for name, found in reached.items())
+
     def _record(self, form: dict[str, Any]) -> RecordType:
         fields = tuple(
             Field(each["name"], self._type(each["type"]), one_line(each.get("doc", "")), each.get("default", MISSING))
@@ -230,6 +241,20 @@ def camel(name: str) -> str:
     """Return a name as one of a method or a variable: `play_id` becomes `playId`."""
     spelled = pascal(name)
     return spelled[:1].lower() + spelled[1:]
+
+
+def _names(kind: Type) -> Iterator[str]:
+    """Yield the names of the records and enumerations that a type has in it, not those within them."""
+    match kind:
+        case Named():
+            yield kind.name
+        case ListOf():
+            yield from _names(kind.items)
+        case MapOf():
+            yield from _names(kind.values)
+        case OneOf():
+            for each in kind.branches:
+                yield from _names(each)
 
 
 def _class_names(full_names: list[str], reserved: Collection[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from meshport.binding import Binding
 from meshport.errors import FileError
 from meshport.generate.client_port import ClientPort
 from meshport.generate.contract import ContractTypes
+from meshport.generate.go import GO_NAMES, go_files
 from meshport.generate.java import java_files
 from meshport.generate.python import python_files
 from meshport.generate.typescript import TYPESCRIPT_NAMES, typescript_files
@@ -23,6 +24,7 @@ class Language(StrEnum):
     PYTHON = "python"
     TYPESCRIPT = "typescript"
     JAVA = "java"
+    GO = "go"
 
 
 def client_files(binding: Binding, language: Language) -> dict[Path, str]:
@@ -43,6 +45,8 @@ def client_files(binding: Binding, language: Language) -> dict[Path, str]:
             return typescript_files(ClientPort(binding, ContractTypes(schema, TYPESCRIPT_NAMES)))
         case Language.JAVA:
             return java_files(ClientPort(binding, ContractTypes(schema)))
+        case Language.GO:
+            return go_files(ClientPort(binding, ContractTypes(schema, GO_NAMES)))
 
 
 def write_files(folder: Path, files: dict[Path, str]) -> dict[Path, bool]:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
 from tests.docs.shell import shell
+from tests.generate.again import run
+from tests.generate.builds import go_module, maven_classes, npm_packages, tsc
 from tests.mesh_session import Mesh, open_test_mesh
 from tests.running import environment
 from tests.waiting import PATIENCE_S
@@ -70,6 +73,14 @@ def gates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 def test_the_python_of_the_page(gates: Mesh, tmp_path: Path) -> None:
     """The command writes the module, and the program publishes an object and reads it."""
     shell(block("sh"), tmp_path, MESHPORT_REGISTRY=gates.url)
+    assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*.*")) == [
+        "clients/gates/operations_gate_changes_events.go",
+        "clients/java/pom.xml",
+        "clients/java/src/main/avro/operations-gate-changes-events.avsc",
+        "clients/java/src/main/java/operations/GateChangePort.java",
+        "clients/operations-gate-changes-events.ts",
+        "clients/operations_gate_changes_events.py",
+    ]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"registry_url = {gates.url!r}\n{block('python')}"],
         cwd=tmp_path,
@@ -80,3 +91,53 @@ def test_the_python_of_the_page(gates: Mesh, tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "LH 454 B 22 DELAY\n")
+
+
+@pytest.fixture(scope="module")
+def project(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the page's clients of all languages, of its product on a real Kafka."""
+    register(mesh)
+    folder = tmp_path_factory.mktemp("clients")
+    shell(block("sh"), folder, MESHPORT_REGISTRY=mesh.url)
+    return folder
+
+
+def first_line(command: list[str | Path], folder: Path, mesh: Mesh) -> str:
+    """Run a program that does not end until it has written a line, and return that."""
+    with subprocess.Popen(
+        command, cwd=folder, env=environment() | {"MESHPORT_REGISTRY": mesh.url}, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        killer = threading.Timer(PATIENCE_S, program.kill)
+        killer.start()
+        try:
+            return program.stdout.readline()
+        finally:
+            killer.cancel()
+            program.kill()
+
+
+@pytest.mark.kafka
+def test_the_typescript_of_the_page(mesh: Mesh, project: Path) -> None:
+    """Tsc compiles the program and the client, and it reads what it published."""
+    packages = npm_packages(project)
+    (project / "displays.ts").write_text(block("ts"))
+    run([*tsc(packages), "displays.ts"], project)
+    assert first_line(["node", "displays.js"], project, mesh) == "LH 454 B 22 DELAY\n"
+
+
+@pytest.mark.kafka
+def test_the_java_of_the_page(mesh: Mesh, project: Path) -> None:
+    """Maven compiles the program and the client, and it reads what it published."""
+    folder = project / "clients" / "java"
+    classes = maven_classes(folder, {"Displays.java": block("java")})
+    assert first_line(["java", "-cp", classes, "Displays"], folder, mesh) == "LH 454 B 22 DELAY\n"
+
+
+@pytest.mark.kafka
+def test_the_go_of_the_page(mesh: Mesh, project: Path) -> None:
+    """Go compiles the program and the client, and it reads what it published."""
+    go = go_module(project)
+    (project / "main.go").write_text(block("go"))
+    run([go, "build", "-buildvcs=false", "-o", "displays", "."], project)
+    assert first_line([project / "displays"], project, mesh) == "LH 454 B 22 DELAY\n"
