@@ -53,6 +53,7 @@ VERBS: Final = {
     "redrive": _Verb("redrive:redrive", "Bring quarantined events back to their processor, after the cause was fixed."),
     "resolve": _Verb("mesh:resolve", "Show the binding of an address: its topic, cluster, key and schema."),
     "search": _Verb("mesh:search", "List the mesh's data products."),
+    "catalog": _Verb("catalog:catalog", "Open the mesh's data products as pages in the browser."),
     "readers": _Verb("mesh:readers", "List the products that read a port, and the fields that they read."),
     "json-schema": _Verb("mesh:json_schema", "Print the JSON Schema of product.yaml, for editors."),
     "lineage": _Verb("mesh:lineage", "List the products upstream and downstream of a product."),

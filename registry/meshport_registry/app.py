@@ -35,6 +35,7 @@ from meshport_registry.audit.call import audited_call
 from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
 from meshport_registry.catalog import pages
 from meshport_registry.catalog.error_page import error_page, missing_page
+from meshport_registry.catalog.overview import MeshCounts
 from meshport_registry.catalog.pages import home
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
@@ -126,6 +127,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.guard = Guard(Decisions(store))
     state.error_page = error_page
     state.public_url = settings.public_url
+    state.counts = MeshCounts()
     state.index = LiveIndex(store)
     state.index.start()
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)

@@ -45,6 +45,7 @@ ALL: Final = {
     "relay status": [],
     "resolve": [ORDERS],
     "search": [],
+    "catalog": ["--no-browser"],
     "readers": [ORDERS],
     "json-schema": [],
     "lineage": [ORDERS],

@@ -110,6 +110,7 @@ SUCCEEDING: Final = (
     ("doctor",),
     ("resolve", ORDERS),
     ("search",),
+    ("catalog", "--no-browser"),
     ("readers", ORDERS),
     ("lineage", ORDERS),
     ("schema", ORDERS),

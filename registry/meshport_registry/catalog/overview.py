@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from meshport.address import Address
 from meshport.product import Product, Status
 from meshport.product.input_port import AddressText
 from meshport_registry import tables
+from meshport_registry.search.index import Entry, SearchIndex
 from meshport_registry.store import instant
 
 _LATEST: Final = 8
@@ -57,71 +60,43 @@ class Changed(BaseModel):
     at: datetime
 
 
-class Overview(BaseModel):
-    """The mesh in numbers.
+class MeshCounts:
+    """Counts the domains of the search index anew where it has changed."""
 
-    Attributes:
-        products: how many there are, without the retired ones.
-        domains: all of them, those that read nothing of others first, then along the flow of data.
-        changed: the products that changed last, the newest first.
-    """
+    def __init__(self) -> None:
+        self._of: SearchIndex | None = None
+        self._changes = -1
+        self._domains: tuple[DomainCounts, ...] = ()
 
-    model_config = ConfigDict(frozen=True)
+    def domains(self, index: SearchIndex) -> tuple[DomainCounts, ...]:
+        """Return the domains, those that read nothing of others first, then along the flow of data."""
+        if self._of is not index or self._changes != index.changes:
+            self._of, self._changes, self._domains = index, index.changes, _count(index.entries)
+        return self._domains
 
-    products: int
-    domains: tuple[DomainCounts, ...]
-    changed: tuple[Changed, ...]
 
-
-def overview(connection: Connection) -> Overview:
-    """Return the mesh in numbers."""
-    own = tables.product.c
-    counts: dict[str, dict[str, int]] = {}
-    deprecated: dict[str, int] = {}
-    rows = connection.execute(
-        select(own.domain, own.archetype, own.status, func.count().label("number"))
-        .where(own.status != Status.RETIRED)
-        .group_by(own.domain, own.archetype, own.status)
-    )
-    for row in rows:
-        of_domain = counts.setdefault(row.domain, {})
-        of_domain[row.archetype] = of_domain.get(row.archetype, 0) + row.number
-        if row.status == Status.DEPRECATED:
-            deprecated[row.domain] = deprecated.get(row.domain, 0) + row.number
-    reads = _flows(connection)
-    domains = [
+def _count(entries: Iterable[Entry]) -> tuple[DomainCounts, ...]:
+    archetypes: dict[str, Counter[str]] = {}
+    deprecated: Counter[str] = Counter()
+    reads: dict[str, set[str]] = {}
+    for each in entries:
+        if each.status == Status.RETIRED:
+            continue
+        archetypes.setdefault(each.domain, Counter())[each.archetype] += 1
+        deprecated[each.domain] += each.status == Status.DEPRECATED
+        reads.setdefault(each.domain, set()).update(each.reads)
+    depth = _depths(reads)
+    return tuple(
         DomainCounts(
             name=name,
-            products=sum(archetypes.values()),
-            archetypes=dict(sorted(archetypes.items())),
-            deprecated=deprecated.get(name, 0),
-            reads=tuple(sorted(reads.get(name, set()))),
+            products=archetypes[name].total(),
+            archetypes=dict(sorted(archetypes[name].items())),
+            deprecated=deprecated[name],
+            reads=tuple(sorted(reads[name])),
             readers=tuple(sorted(reader for reader, sources in reads.items() if name in sources)),
         )
-        for name, archetypes in counts.items()
-    ]
-    depth = _depths({each.name: set(each.reads) for each in domains})
-    domains.sort(key=lambda each: (depth[each.name], each.name))
-    return Overview(
-        products=sum(each.products for each in domains), domains=tuple(domains), changed=_changed(connection)
+        for name in sorted(archetypes, key=lambda name: (depth[name], name))
     )
-
-
-def _flows(connection: Connection) -> dict[str, set[str]]:
-    """Return the domains that each domain reads."""
-    reader, source, port = tables.product.alias("reader"), tables.product.alias("source"), tables.input_port.c
-    rows = connection.execute(
-        select(reader.c.domain.label("reader"), source.c.domain.label("source"))
-        .select_from(tables.input_port)
-        .join(reader, reader.c.guid == port.guid)
-        .join(source, source.c.guid == port.source_guid)
-        .where(reader.c.domain != source.c.domain, reader.c.status != Status.RETIRED)
-        .distinct()
-    )
-    reads: dict[str, set[str]] = {}
-    for row in rows:
-        reads.setdefault(row.reader, set()).add(row.source)
-    return reads
 
 
 def _depths(reads: dict[str, set[str]]) -> dict[str, int]:
@@ -140,7 +115,8 @@ def _depths(reads: dict[str, set[str]]) -> dict[str, int]:
     return depths
 
 
-def _changed(connection: Connection) -> tuple[Changed, ...]:
+def latest_changes(connection: Connection) -> tuple[Changed, ...]:
+    """Return the products that changed last, the newest first."""
     own = tables.product.c
     rows = connection.execute(select(tables.product).order_by(own.revision.desc()).limit(_LATEST))
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -107,5 +107,11 @@ def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[
         tags=tags,
         fields=tuple(paths),
         polysemes=frozenset(polysemes),
+        reads=frozenset(_domains_read(told)) - {row.domain},
     )
     return entry, found.parts
+
+
+def _domains_read(told: Mapping[str, Any]) -> Iterator[str]:
+    for each in told.get("inputPorts") or ():
+        yield sys.intern(str(each.get("address")).removeprefix("mesh://").partition("/")[0])

@@ -72,6 +72,7 @@ class Entry:
         archetype, owner, status, classification, tags: as declared, and as the registry knows them.
         fields: the paths of its fields, those of all contracts; not more than `MOST_FIELDS`.
         polysemes: the global identifiers that its contracts have.
+        reads: the other domains whose products it reads.
     """
 
     guid: str
@@ -86,6 +87,7 @@ class Entry:
     tags: tuple[str, ...]
     fields: tuple[str, ...]
     polysemes: frozenset[str]
+    reads: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,12 @@ class SearchIndex:
 
     Attributes:
         complete: whether every product was put into it.
+        changes: how often something was put into it or removed.
     """
 
     def __init__(self) -> None:
         self.complete = False
+        self.changes = 0
         self._entries: list[Entry | None] = []
         self._numbers: dict[str, int] = {}
         # By number, as lists of their own: a word that all products have is counted and ranked in milliseconds.
@@ -166,6 +170,7 @@ class SearchIndex:
             parts: its words, each with the most important part that it stands in.
         """
         self.remove(entry.guid)
+        self.changes += 1
         number = self._numbers[entry.guid] = len(self._entries)
         self._entries.append(entry)
         self._addresses.append(entry.address)
@@ -191,6 +196,7 @@ class SearchIndex:
         """Remove a product, if it is there."""
         number = self._numbers.pop(guid, None)
         if number is not None:
+            self.changes += 1
             self._entries[number] = None
 
     def find(self, query: Query, *, offset: int, limit: int) -> Found:

@@ -6,22 +6,46 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meshport_registry.catalog.frame import PageView, show
-from meshport_registry.catalog.overview import Overview, overview
+from meshport_registry.catalog.overview import Changed, DomainCounts, MeshCounts, latest_changes
 from meshport_registry.catalog.routing import page_router
+from meshport_registry.search.api import Index
+from meshport_registry.search.index import SearchIndex
 from meshport_registry.state import Database
 
 router = page_router()
 
 
 class HomeView(PageView):
-    """The home page."""
+    """The home page.
+
+    Attributes:
+        products: how many the mesh has, without the retired ones.
+        domains: all of them, those that read nothing of others first, then along the flow of data.
+        changed: the products that changed last, the newest first.
+        complete: whether all products are counted; not so while a registry that has just started still reads them.
+    """
 
     title: str = "Data products"
-    mesh: Overview
+    products: int
+    domains: tuple[DomainCounts, ...]
+    changed: tuple[Changed, ...]
+    complete: bool
 
 
 @router.get("/")
 @router.get("/catalog")
-async def home(request: Request, store: Database) -> Response:
+async def home(request: Request, store: Database, index: Index) -> Response:
     """Show the whole mesh."""
-    return await show(request, "home.html", HomeView(mesh=await store.read(overview)))
+    counts: MeshCounts = request.app.state.counts
+
+    def ask(known: SearchIndex) -> tuple[tuple[DomainCounts, ...], bool]:
+        return counts.domains(known), known.complete
+
+    domains, complete = await index.ask(ask)
+    view = HomeView(
+        products=sum(each.products for each in domains),
+        domains=domains,
+        changed=await store.read(latest_changes),
+        complete=complete,
+    )
+    return await show(request, "home.html", view)
