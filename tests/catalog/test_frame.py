@@ -87,7 +87,8 @@ def test_an_error_is_a_page_for_a_browser_and_json_for_all_others(
     assert f"<h1>{title}</h1>" in page.text
     assert plain.headers["content-type"].endswith("json")
     if path.endswith("port"):
-        assert "did you mean mesh://network/delays-by-airport?" in page.text
+        link = '<a href="/catalog/products/network/delays-by-airport">mesh://network/delays-by-airport</a>'
+        assert f"did you mean {link}?" in page.text
         assert plain.json()["hint"] == "did you mean mesh://network/delays-by-airport?"
 
 

@@ -16,7 +16,7 @@ from meshport.registry import Registry
 from meshport.search import SearchPage
 from meshport_registry import Settings, running
 from meshport_registry.search.entry import MOST_FIELDS
-from meshport_registry.search.index import MOST_WORDS, Entry, Part, Query, SearchIndex
+from meshport_registry.search.index import MOST_WORDS, Entry, EntryPart, Query, SearchIndex
 from meshport_registry.search.live import LiveIndex
 from meshport_registry.search.words import words
 from meshport_registry.settings import database_url
@@ -196,12 +196,12 @@ def entry(number: int) -> Entry:
 def test_the_index_is_bounded() -> None:
     """Of a contract with 100,000 words the least important are left out, and entries that were replaced are counted."""
     index = SearchIndex()
-    index.put(entry(1), {f"w{number}": Part.DOC for number in range(100_000)} | {"name": Part.NAME})
+    index.put(entry(1), {f"w{number}": EntryPart.DOC for number in range(100_000)} | {"name": EntryPart.NAME})
     assert index.find(Query(("name",)), offset=0, limit=9).total == 1
     found = sum(index.find(Query((f"w{number}",)), offset=0, limit=1).total for number in range(99_900, 100_000))
     assert found == 0
     for _ in range(3):
-        index.put(entry(1), {"other": Part.NAME})
+        index.put(entry(1), {"other": EntryPart.NAME})
     assert (len(index), index.dead) == (1, 3)
     assert index.find(Query(("name",)), offset=0, limit=9).total == 0
     assert index.find(Query(("other",)), offset=0, limit=9).total == 1

@@ -38,7 +38,7 @@ _LOGICAL: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class ContractField:
+class FieldInWords:
     """One field of a contract.
 
     Attributes:
@@ -70,7 +70,7 @@ class NamedField(NamedTuple):
     """One field of a contract, as it is found.
 
     Attributes:
-        path: as that of `ContractField`.
+        path: as that of `FieldInWords`.
         depth: the number of fields around it.
         form: the field, as JSON data.
     """
@@ -107,7 +107,7 @@ def named_fields(form: Any) -> Iterator[NamedField]:
     return islice(_walk(form, "", 0, named_types(form), frozenset()), MOST_FIELDS)
 
 
-def fields_of(form: Any) -> Iterator[ContractField]:
+def fields_of(form: Any) -> Iterator[FieldInWords]:
     """Yield the fields of a schema in words, each before those inside of it; `MOST_FIELDS` at most.
 
     Args:
@@ -116,7 +116,7 @@ def fields_of(form: Any) -> Iterator[ContractField]:
     named = named_types(form)
     for each in named_fields(form):
         kind = each.form.get("type")
-        yield ContractField(
+        yield FieldInWords(
             path=each.path,
             name=each.name,
             depth=each.depth,

@@ -17,7 +17,7 @@ from meshport.product import Product, Status
 from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry.access.grants import grants
-from meshport_registry.catalog.contract import ContractField, fields_of
+from meshport_registry.catalog.contract import FieldInWords, fields_of
 from meshport_registry.catalog.snippets import Snippet, snippets
 from meshport_registry.identity.caller import LOCAL, Caller
 from meshport_registry.lineage import readers
@@ -37,7 +37,7 @@ class _Details(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class PortLine(_Details):
+class ShownLine(_Details):
     """A line of a port, in the list of all.
 
     Attributes:
@@ -138,7 +138,7 @@ class ProductDetails(_Details):
     descriptor: Product
     created: datetime
     changed: datetime
-    lines: tuple[PortLine, ...]
+    lines: tuple[ShownLine, ...]
     port: ShownPort
     requests: tuple[Grant, ...]
 
@@ -188,9 +188,9 @@ def with_sharing(found: ProductDetails, sharing: Mapping[str, Iterable[str]]) ->
     return found.model_copy(update={"port": port})
 
 
-def _line(each: Binding, bindings: tuple[Binding, ...], shown: Binding, today: date) -> PortLine:
+def _line(each: Binding, bindings: tuple[Binding, ...], shown: Binding, today: date) -> ShownLine:
     address = each.address
-    return PortLine(
+    return ShownLine(
         port=address.port or "",
         major=address.major or 0,
         status=each.status,
@@ -234,7 +234,7 @@ def _port(connection: Connection, product: Product, binding: Binding, registry: 
     )
 
 
-def _field(field: ContractField, binding: Binding, read: tuple[Reader, ...]) -> FieldRow:
+def _field(field: FieldInWords, binding: Binding, read: tuple[Reader, ...]) -> FieldRow:
     top = field.path.partition(".")[0].partition("[")[0].partition("{")[0]
     return FieldRow(
         path=field.path,

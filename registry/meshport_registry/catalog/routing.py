@@ -41,7 +41,7 @@ async def refuse_other_sites(request: Request) -> None:
     """Refuse a change that a page of another site makes a browser send.
 
     Every browser says where a request comes from: by `Sec-Fetch-Site`, or, on plain HTTP and in old ones, by `Origin`. What has
-    neither header is no browser, and nobody can make it send what it does not want to.
+    neither header is no browser, and a page of another site cannot make it send anything.
 
     Raises:
         Forbidden: the request comes from another site.

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from meshport.address import Address
 
 _LONGEST: Final = 240
+_ADDRESS: Final = re.compile(r"mesh://([a-z][a-z0-9-]*)/([a-z][a-z0-9-]*)")
 _MAIL: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,8}")
 
 
@@ -75,6 +76,16 @@ def marked(text: str) -> Markup:
     return Markup("").join(wrapped)
 
 
+def linked(text: str) -> Markup:
+    """Return a text in which the address of a product leads to its page."""
+    parts, last = [], 0
+    for each in _ADDRESS.finditer(text):
+        path = f"/catalog/products/{each[1]}/{each[2]}"
+        parts += [escape(text[last : each.start()]), Markup('<a href="{}">{}</a>').format(path, each[0])]
+        last = each.end()
+    return Markup("").join([*parts, escape(text[last:])])
+
+
 def contact(text: str) -> Markup:
     """Return where an owner is reached; a mail address as a link to write to it."""
     if _MAIL.fullmatch(text):
@@ -91,5 +102,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "short": short,
     "marked": marked,
     "contact": contact,
+    "linked": linked,
 }
 """The filters of the templates, by name."""

@@ -13,7 +13,7 @@ from meshport.product import Archetype, Status
 from meshport.search import SearchHit, SearchPage
 from meshport_registry.mesh_api import PROBLEMS, as_json
 from meshport_registry.negotiation import MESH_CHECKS
-from meshport_registry.search.index import Entry, Found, SearchIndex
+from meshport_registry.search.index import Entry, SearchIndex, SearchResult
 from meshport_registry.search.index import Query as IndexQuery
 from meshport_registry.search.live import LiveIndex
 from meshport_registry.search.words import words
@@ -83,7 +83,7 @@ def found(query: SearchQuery) -> Callable[[SearchIndex], SearchPage]:
     return ask
 
 
-def _hit(entry: Entry, result: Found) -> SearchHit:
+def _hit(entry: Entry, result: SearchResult) -> SearchHit:
     by = (
         (path for path in entry.fields if not result.meant.isdisjoint(words(path.rpartition(".")[2])))
         if result.meant

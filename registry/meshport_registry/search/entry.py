@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from meshport_registry import tables
 from meshport_registry.catalog.contract import named_fields
-from meshport_registry.search.index import Entry, Part
+from meshport_registry.search.index import Entry, EntryPart
 from meshport_registry.search.words import words
 
 MOST_FIELDS: Final = 500
@@ -21,19 +21,19 @@ _LONGEST_TEXT: Final = 20_000
 # Of all `doc` of a product. A hundred kB of it have no more words that anybody searches for.
 _LONGEST_DOC: Final = 50_000
 # After every part.
-_LEAST: Final = len(Part)
+_LEAST: Final = len(EntryPart)
 
 
 class _Words:
     """The words of a product, each with the most important part that it stands in."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, EntryPart] = {}
         self._doc = 0
 
-    def add(self, part: Part, *texts: str) -> None:
+    def add(self, part: EntryPart, *texts: str) -> None:
         for text in texts:
-            if part is Part.DOC:
+            if part is EntryPart.DOC:
                 self._doc += len(text)
                 if self._doc > _LONGEST_DOC:
                     return
@@ -42,7 +42,7 @@ class _Words:
                     self.parts[sys.intern(word)] = part
 
 
-def entries(connection: Connection, rows: Iterable[Any]) -> list[tuple[Entry, dict[str, Part]]]:
+def entries(connection: Connection, rows: Iterable[Any]) -> list[tuple[Entry, dict[str, EntryPart]]]:
     """Return the entries of some products with their words.
 
     Args:
@@ -69,28 +69,28 @@ def _contracts(connection: Connection, guids: list[str]) -> dict[str, list[tuple
     return found
 
 
-def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[str, Part]]:
+def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[str, EntryPart]]:
     # As JSON data: the model of a descriptor takes ten times as long, for each of 10,000 products.
     told: Mapping[str, Any] = orjson.loads(row.descriptor)
     name = str(told.get("displayName") or f"{row.domain}/{row.name}")
     description = str(told.get("description") or "")
     tags = tuple(sys.intern(str(each)) for each in told.get("tags") or ())
     found = _Words()
-    found.add(Part.NAME, row.domain, row.name, name)
-    found.add(Part.TAG, *tags)
-    found.add(Part.OWNER, row.owner, str(told.get("contact") or ""))
-    found.add(Part.DESCRIPTION, description)
+    found.add(EntryPart.NAME, row.domain, row.name, name)
+    found.add(EntryPart.TAG, *tags)
+    found.add(EntryPart.OWNER, row.owner, str(told.get("contact") or ""))
+    found.add(EntryPart.DESCRIPTION, description)
     paths: dict[str, None] = {}
     polysemes: set[str] = set()
     for topic, form in contracts:
-        found.add(Part.TOPIC, topic)
+        found.add(EntryPart.TOPIC, topic)
         if isinstance(form, dict):
-            found.add(Part.DOC, str(form.get("doc") or ""))
+            found.add(EntryPart.DOC, str(form.get("doc") or ""))
         for each in named_fields(form):
-            found.add(Part.FIELD, each.name)
-            found.add(Part.DOC, each.doc)
+            found.add(EntryPart.FIELD, each.name)
+            found.add(EntryPart.DOC, each.doc)
             if (polyseme := each.attribute("polyseme")) is not None:
-                found.add(Part.FIELD, polyseme)
+                found.add(EntryPart.FIELD, polyseme)
                 polysemes.add(sys.intern(polyseme))
             if len(paths) < MOST_FIELDS:
                 paths[sys.intern(each.path)] = None

@@ -36,7 +36,7 @@ _RETIRED: Final = 0.1
 _FACETS: Final = ("domain", "archetype", "status", "classification")
 
 
-class Part(IntEnum):
+class EntryPart(IntEnum):
     """A part of a product, the most important first."""
 
     NAME = 0
@@ -49,13 +49,13 @@ class Part(IntEnum):
 
 
 _WEIGHTS: Final = {
-    Part.NAME: 12.0,
-    Part.TAG: 7.0,
-    Part.OWNER: 5.0,
-    Part.FIELD: 5.0,
-    Part.TOPIC: 4.0,
-    Part.DESCRIPTION: 3.0,
-    Part.DOC: 1.0,
+    EntryPart.NAME: 12.0,
+    EntryPart.TAG: 7.0,
+    EntryPart.OWNER: 5.0,
+    EntryPart.FIELD: 5.0,
+    EntryPart.TOPIC: 4.0,
+    EntryPart.DESCRIPTION: 3.0,
+    EntryPart.DOC: 1.0,
 }
 
 
@@ -104,7 +104,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -162,7 +162,7 @@ class SearchIndex:
         """Every product's entry, in the order in which they came."""
         return (each for each in self._entries if each is not None)
 
-    def put(self, entry: Entry, parts: Mapping[str, Part]) -> None:
+    def put(self, entry: Entry, parts: Mapping[str, EntryPart]) -> None:
         """Add a product, or replace what is known of it.
 
         Args:
@@ -199,7 +199,7 @@ class SearchIndex:
             self.changes += 1
             self._entries[number] = None
 
-    def find(self, query: Query, *, offset: int, limit: int) -> Found:
+    def find(self, query: Query, *, offset: int, limit: int) -> SearchResult:
         """Return a page of the products that match a query."""
         read_as: dict[str, tuple[str, ...]] = {}
         by_word = []
@@ -218,7 +218,7 @@ class SearchIndex:
                 scores = _any_of([found for found, _ in by_word])
         facets, left = self._narrow(scores, query.narrowed)
         entries = self._entries
-        return Found(
+        return SearchResult(
             entries=tuple(each for number in self._best(left, offset + limit)[offset:] if (each := entries[number])),
             total=len(left),
             facets=facets,
@@ -278,7 +278,7 @@ class SearchIndex:
         scores: dict[int, float] = {}
         entries, mask = self._entries, (1 << _PARTS) - 1
         for word, surely in near.items():
-            by_part = [_WEIGHTS[part] * surely for part in Part]
+            by_part = [_WEIGHTS[part] * surely for part in EntryPart]
             for packed in self._lists[word]:
                 number, score = packed >> _PARTS, by_part[packed & mask]
                 if score > scores.get(number, 0.0) and entries[number] is not None:
