@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from meshport.ports.port_writer import EventAttributes
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
+    from meshport.ports.required_levels import Require
     from meshport.ports.subscriber import Subscriber
     from meshport.project.clusters import kafka_clusters
     from meshport.registry import AsyncRegistry, Registry
@@ -44,6 +45,7 @@ __all__ = [
     "Registry",
     "Relay",
     "Replay",
+    "Require",
     "Retry",
     "Start",
     "Subscriber",
@@ -68,6 +70,7 @@ _MODULES: Final = {
     "Offsets": "meshport.ports.replay",
     "Relay": "meshport.outbox.relay",
     "Replay": "meshport.ports.replay",
+    "Require": "meshport.ports.required_levels",
     "Retry": "meshport.ports.failed.waiting",
     "Start": "meshport.ports.group_start",
     "Subscriber": "meshport.ports.subscriber",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from meshport.address import Address, nearest
+from meshport.binding import Binding
 from meshport.catalog import ProductSummary
 from meshport.cli.output import as_json, emit, emit_text, say, table
 from meshport.cli.read import AddressArgument
@@ -23,15 +24,30 @@ _PAGE: Final = 1000
 def resolve(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
     """Show the binding of an address: its topic, cluster, key and schema.
 
+    Its service levels are there once `meshport observe` has measured them; --json has what was measured, and why.
+
     Example: meshport resolve shop/orders --json
     """
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
-    facts = binding.model_dump(mode="json")
+        levels = _levels(mesh, binding)
+    facts = binding.model_dump(mode="json") | {"service_levels": levels}
     if json:
         emit(facts)
         return
+    if levels is not None:
+        facts["service_levels"] = [
+            f"{each['property']} {each['promised']}: {each['state']}" for each in levels["levels"]
+        ]
     table([], [[name, _shown(value)] for name, value in facts.items() if value])
+
+
+def _levels(mesh: Registry, binding: Binding) -> dict[str, Any] | None:
+    """Return what was measured of a port, with its state; None where nothing was, or where the registry is an older one."""
+    if binding.service_levels is None:
+        return None
+    found = mesh.service_levels.of(binding.address)
+    return None if found.report is None else {"state": str(found.state), **found.report.model_dump(mode="json")}
 
 
 def _shown(value: Any) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from meshport.address import Address
+from meshport.binding import Binding
 from meshport.cli.completion import addresses
 from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
@@ -33,6 +34,7 @@ from meshport.ports.stop_signals import stopped_by_signals
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
 from meshport.rfc3339 import loose_instant
+from meshport.service_levels import LevelState
 
 AddressArgument = Annotated[
     str,
@@ -95,7 +97,8 @@ def tail(
                 stopped_by_signals(subscriber.stop),
             ):
                 if not json:
-                    say(f"{subscriber.binding.address} ({subscriber.binding.topic}); Ctrl-C ends it")
+                    levels = _levels_of(subscriber.binding)
+                    say(f"{subscriber.binding.address} ({subscriber.binding.topic}){levels}; Ctrl-C ends it")
                 # An event that nothing takes from this process waits, as one does whose schema the registry does not return.
                 readiness.watch(lambda: subscriber.received)
                 readiness.meet("connected")
@@ -103,6 +106,17 @@ def tail(
                     _show(event, json)
                     readiness.progress()
     bad.exit()
+
+
+def _levels_of(binding: Binding) -> str:
+    """Return how the promises of a port are kept, in words; nothing where they are met, or nothing is known."""
+    found = binding.service_levels
+    if found is None or found.state_at(datetime.now(UTC)) in {LevelState.MET, LevelState.UNKNOWN}:
+        return ""
+    failing = [
+        f"{name}: {state}" for name, state in found.levels.items() if state in {LevelState.BROKEN, LevelState.AT_RISK}
+    ]
+    return f", {', '.join(failing)}"
 
 
 def replay(

@@ -55,8 +55,8 @@ def up(
 ) -> None:
     """Run Kafka, the registry and this project's processors and sources, until interrupted.
 
-    Outside of a project it runs Kafka and the registry alone. Events and registrations are kept in .meshport/. A project
-    that `meshport apply` would refuse is refused.
+    Service levels are measured as by `meshport observe`. Outside of a project it runs Kafka and the registry alone. Events and
+    registrations are kept in .meshport/. A project that `meshport apply` would refuse is refused.
 
     With --secure, Kafka takes TLS and SCRAM logins only, and allows what its ACLs allow. Each principal has a
     client.properties under .meshport/kafka/security/: `DOMAIN.PRODUCT` is the process of a product, which may read its inputs,
@@ -92,6 +92,7 @@ def up(
         stopped = stop_on_signal()
         with _state(root, local, kafka_config, metrics_url) as facts:
             local.enforce_grants(root)
+            local.observe(root)
             started: set[Address] = set()
             if project is not None:
                 _start_new(local, project, started)

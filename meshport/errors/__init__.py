@@ -38,6 +38,7 @@
     ├── MetricsUnavailable        metrics that cannot be served: the port is taken
     ├── PublishError              an event that was refused; nothing of it is stored
     ├── ReplayError               a replay whose bounds cannot be served
+    ├── LevelsNotMet              a port whose service levels are below what its reader requires
     └── ProcessError              a processor whose declaration or state cannot be run
         └── StateDamaged          stored state that is not what its checkpoint says
 
@@ -80,7 +81,7 @@ from meshport.errors.kafka import (
 )
 from meshport.errors.metrics import MetricsUnavailable
 from meshport.errors.outbox import OutboxUnavailable, ShardLost
-from meshport.errors.ports import PublishError, ReplayError
+from meshport.errors.ports import LevelsNotMet, PublishError, ReplayError
 from meshport.errors.process import ProcessError, StateDamaged
 from meshport.errors.registry import (
     AuditBroken,
@@ -125,6 +126,7 @@ __all__ = [
     "RegistryError",
     "RegistryUnavailable",
     "ReplayError",
+    "LevelsNotMet",
     "SchemaError",
     "ShardLost",
     "StateDamaged",

@@ -33,3 +33,16 @@ class ReplayError(MeshError):
     topic: str | None = None
     partition: int | None = None
     offset: int | None = None
+
+
+@with_facts
+class LevelsNotMet(MeshError):  # noqa: N818 - names a state, as BrokerUnavailable does
+    """Raised when the service levels of a port are below what its reader requires.
+
+    Attributes:
+        address: the address of the port.
+        state: of its service levels: at-risk, broken or unknown.
+    """
+
+    address: str | None = None
+    state: str | None = None

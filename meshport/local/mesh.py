@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
 from uuid import uuid4
@@ -40,6 +41,7 @@ _START_S: Final = 30.0
 _POLL_EVERY_S: Final = 0.2
 _REGISTRY: Final = "registry"
 _ACCESS: Final = "access"
+_OBSERVE: Final = "observe"
 # Every variable about a Kafka cluster begins with it.
 _VARIABLES: Final = "MESHPORT_KAFKA"
 
@@ -141,6 +143,19 @@ class LocalMesh:
             command = ["access", "enforce", "--registry", self.registry_url, "--kafka-config", str(operator)]
             command += self._measured(_ACCESS)
             self.processors.keep(_ACCESS, [sys.executable, "-m", "meshport", *command], cwd=root)
+
+    def observe(self, root: Path) -> None:
+        """Measure service levels while the mesh runs, if what that needs is installed (the extra `observe`).
+
+        Args:
+            root: the directory in which the mesh runs.
+        """
+        if find_spec("datasketches") is None:
+            return
+        command = ["observe", "--registry", self.registry_url, *self._measured(_OBSERVE)]
+        operator = self.cluster.principals.get(OPERATOR)
+        command += ["--kafka-config", str(operator)] if operator else ["--kafka", self.cluster.bootstrap_servers]
+        self.processors.keep(_OBSERVE, [sys.executable, "-m", "meshport", *command], cwd=root)
 
     def run(self, address: Address, project: Project) -> None:
         """Start the processor of a product, and keep it running.

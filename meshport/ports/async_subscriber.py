@@ -30,6 +30,7 @@ from meshport.ports.loop_signals import stopped_by_sigterm
 from meshport.ports.open_subscriber import OpenSubscriber
 from meshport.ports.read_ahead import ReadAhead, TaskSubscription
 from meshport.ports.registry_outage import WaitingSchemas
+from meshport.ports.required_levels import RequireWord
 from meshport.ports.retry_turns import RetryTurns
 from meshport.ports.seen_events import SeenEvents
 from meshport.ports.subscriber import BadEvent, Mesh, Model
@@ -71,6 +72,8 @@ class AsyncSubscriber(Generic[Model]):
         kafka: the connections to Kafka; servers that they name win over the binding's.
         look_s: seconds between two requests to the registry for the binding of the address.
         ahead: how many events are read and not handled at most.
+        require: what is required of the port's service levels, as measured (`Require`): "met" refuses to read while they are
+            below it, "await-met" waits. By default nothing.
 
     Attributes:
         address: as given.
@@ -95,6 +98,7 @@ class AsyncSubscriber(Generic[Model]):
         kafka: KafkaAccess = PLAINTEXT,
         look_s: float = LOOK_S,
         ahead: int = _AHEAD,
+        require: RequireWord | None = None,
     ) -> None:
         require_group(on_error, group)
         self.address = Address.parse(address) if isinstance(address, str) else address
@@ -107,6 +111,7 @@ class AsyncSubscriber(Generic[Model]):
         self._on_bad = on_bad
         self._on_error = on_error
         self._missing = missing
+        self._require = require
         self._kafka = kafka
         self._look_s = look_s
         self._ahead = ahead
@@ -153,6 +158,7 @@ class AsyncSubscriber(Generic[Model]):
             on_lost=lost,
             in_flight=in_flight,
             closing=closing,
+            require=self._require,
         )
         if seen is not None:
             seen.on_repeated = reading.subscription.measures.repeated

@@ -28,6 +28,7 @@ from meshport.ports.generation_cursor import LOOK_S
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.registry_outage import WaitingSchemas
+from meshport.ports.required_levels import RequireWord
 from meshport.ports.resolver import Resolver
 from meshport.ports.seen_events import SeenEvents
 from meshport.ports.stop_signals import stopped_by_signals
@@ -104,6 +105,8 @@ class Subscriber(Generic[Model]):
             read last.
         kafka: the connections to Kafka; servers that they name win over the binding's.
         look_s: seconds between two requests to the registry for the binding of the address.
+        require: what is required of the port's service levels, as measured (`Require`): "met" refuses to read while they are
+            below it, "await-met" waits. By default nothing.
 
     Reading ends with TopicRemade where the topic was deleted and made again, and takes up partitions that are added to it,
     from their first offset.
@@ -113,6 +116,7 @@ class Subscriber(Generic[Model]):
         ReplayError: `start` is a time without a zone.
         NotRegistered: the registry knows no such port.
         HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, reading raises it.
+        LevelsNotMet: the service levels are below what is required. Later, reading raises it.
         RegistryUnavailable, BrokerUnavailable: no answer.
     """
 
@@ -131,6 +135,7 @@ class Subscriber(Generic[Model]):
         missing: Missing = Missing.REFUSE,
         kafka: KafkaAccess = PLAINTEXT,
         look_s: float = LOOK_S,
+        require: RequireWord | None = None,
     ) -> None:
         require_group(on_error, group)
         binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
@@ -152,6 +157,7 @@ class Subscriber(Generic[Model]):
             missing=missing,
             look_s=look_s,
             on_lost=lambda partition: [forget(partition) for forget in forgetting],
+            require=require,
         )
         self._retrying: RetryingReader | None = None
         if on_error is not None and group is not None:

@@ -25,6 +25,7 @@ from meshport.ports.generation_cursor import BindingWatch, GenerationCursor
 from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start, known_start, start_offsets
 from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.measures import SubscriberMeasures, before_scrape
+from meshport.ports.required_levels import Require, RequiredLevels, RequireWord
 from meshport.ports.resolver import Resolver
 
 # Often enough that a restart repeats little, seldom enough that commits cost nothing beside the reading.
@@ -48,6 +49,7 @@ class Subscription:
         missing: whether to go on where part of the history is removed.
         look_s: seconds between two requests to the registry.
         on_lost: called with each partition that another member reads from now on.
+        require: what is required of the port's service levels; None requires nothing.
 
     Attributes:
         binding: the newest binding of the address.
@@ -76,8 +78,12 @@ class Subscription:
         missing: Missing,
         look_s: float,
         on_lost: Callable[[int], object] | None,
+        require: RequireWord | None = None,
     ) -> None:
         self.binding = binding
+        self._required = None if require is None else RequiredLevels(Require(require))
+        if self._required is not None:
+            self._required.admits(binding)
         self._group = group
         self._start = known_start(start)
         self._missing = missing
@@ -274,7 +280,15 @@ class Subscription:
                 )
 
     def poll(self, limit: int, wait_s: float) -> None:
-        """Receive up to `limit` messages into the buffer."""
+        """Receive up to `limit` messages into the buffer; none while the service levels are below what is required.
+
+        Raises:
+            LevelsNotMet: they are, and the reader does not wait.
+        """
+        if self._required is not None and not self._required.admits(self._watch.found or self.binding):
+            self.stay()
+            time.sleep(wait_s)
+            return
         self._go_where_sought()
         if time.monotonic() >= self.commit_due:
             self.commit()

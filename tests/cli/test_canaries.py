@@ -37,6 +37,7 @@ ALL: Final = {
     "replay": [ORDERS],
     "quarantine": [ORDERS],
     "lag": [ORDERS],
+    "observe": ["--once"],
     "rebuild": [ORDERS],
     "generations": [ORDERS],
     "redrive": [ORDERS, "--group", "billing"],

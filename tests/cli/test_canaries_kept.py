@@ -105,6 +105,7 @@ SUCCEEDING: Final = (
     ("rebuild", "shop/cents"),
     ("generations", "shop/cents"),
     ("lag", "shop/cents"),
+    ("observe", "--once"),
     ("dashboards",),
     ("export", "--format", "asyncapi", ORDERS),
     ("doctor",),

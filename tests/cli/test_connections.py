@@ -96,6 +96,7 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "quarantine": [address],
         "redrive": [address],
         "lag": [address],
+        "observe": ["--once"],
         "relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
         "registry relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
         "doctor": [],

@@ -9,16 +9,28 @@ import pytest
 from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from meshport.metrics import access, outbox, ports, process, rebuild, registry
+from meshport.metrics import access, levels, outbox, ports, process, rebuild, registry
 from tests.promtool import promtool
 
 METRICS = [
     each
-    for module in (ports, process, outbox, registry, rebuild, access)
+    for module in (ports, process, outbox, registry, rebuild, access, levels)
     for each in vars(module).values()
     if isinstance(each, MetricWrapperBase)
 ]
-LABELS = {"address", "group", "method", "outcome", "partition", "processor", "reason", "route", "status", "topic"}
+LABELS = {
+    "address",
+    "group",
+    "method",
+    "outcome",
+    "partition",
+    "processor",
+    "promise",
+    "reason",
+    "route",
+    "status",
+    "topic",
+}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda each: str(each._name))
@@ -26,7 +38,10 @@ def test_a_metric_is_named_by_the_conventions(metric: MetricWrapperBase) -> None
     """It begins with the library's name and ends with what it counts or its unit; its labels are bounded by what is declared."""
     (family,) = metric.describe()
     name = f"{family.name}_total" if isinstance(metric, Counter) else family.name
-    assert re.fullmatch(r"meshport_(publisher|subscriber|processor|outbox|relay|registry|rebuild|access)_[a-z_]+", name)
+    assert re.fullmatch(
+        r"meshport_(publisher|subscriber|processor|outbox|relay|registry|rebuild|access|service_level|observer)_[a-z_]+",
+        name,
+    )
     if isinstance(metric, Histogram):
         assert name.endswith(("_seconds", "_events"))
     assert set(metric._labelnames) <= LABELS

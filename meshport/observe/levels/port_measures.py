@@ -120,6 +120,15 @@ class PortMeasures:
             if each.record is not None and not repeats:
                 self._note_record(each, at)
 
+    def note_earlier(self, readings: Iterable[Reading], now_ms: int) -> None:
+        """Note events from before the time that is measured: when the newest of them came, and no more."""
+        for each in readings:
+            at = min(each.recorded_ms, now_ms)
+            if self._newest_ms is None or at > self._newest_ms:
+                self._newest_ms = at
+            if each.time_ms is not None and (self._newest_fact_ms is None or each.time_ms > self._newest_fact_ms):
+                self._newest_fact_ms = each.time_ms
+
     def _note_time(self, at: int, time_ms: float) -> None:
         delay = self._delays.add(at, time_ms)
         for limit, tally in self._late.items():

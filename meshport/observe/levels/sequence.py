@@ -46,11 +46,13 @@ class _Scope:
         top: the greatest number that came.
         awaited: the numbers below `top` that have not come; they were missing at one look.
         lost: the numbers that were counted as missing, the newest ones.
+        whole: up to this number the last look was whole, also where the next one does not read on.
         coming: the numbers of the present look.
     """
 
     low: int = 0
     top: int = -1
+    whole: int = -1
     awaited: set[int] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
     coming: list[int] = field(default_factory=list)
@@ -64,11 +66,13 @@ class _Scope:
             missing = self._give_up(())
             return Found(missing, missing)
         if self._is_anew(numbers):
-            if trimmed:  # other partitions may lack what is first here, and what is last
-                numbers = numbers[len(numbers) // 10 : len(numbers) - len(numbers) // 10]
+            if trimmed:  # other partitions may lack what is first here
+                numbers = numbers[len(numbers) // 10 :]
             self.low, self.top = numbers[0], numbers[0] - 1
             self.awaited.clear()
             self.lost.clear()
+        # The same of what is last, where the next look does not read on from there.
+        self.whole = numbers[-1 - len(numbers) // 10] if trimmed else numbers[-1]
         missing, came, back = self._give_up(numbers), 0, 0
         for each in numbers:
             if each > self.top:
@@ -145,7 +149,7 @@ class NumberedFacts:
 
     def skip(self) -> Found:
         """Return what is still awaited as missing, and forget all numbers: what follows is not read on from here."""
-        missing = sum(len(each.awaited) for each in self._scopes.values())
+        missing = sum(number <= each.whole for each in self._scopes.values() for number in each.awaited)
         self._scopes.clear()
         self._touched.clear()
         return Found(missing, missing)

@@ -89,19 +89,21 @@ def observed(
         yield now, found
 
 
-def by_look(readings: Iterator[Reading], until_ms: int) -> Iterator[tuple[int, list[Reading]]]:
+def by_look(
+    readings: Iterator[Reading], until_ms: int, *, begin_ms: int = BEGIN_MS, look_ms: int = LOOK_MS
+) -> Iterator[tuple[int, list[Reading]]]:
     """The end of each look, and what was recorded since the one before."""
-    end, came = BEGIN_MS + LOOK_MS, list[Reading]()
+    end, came = begin_ms + look_ms, list[Reading]()
     for each in readings:
         while each.recorded_ms > end:
             if end >= until_ms:
                 return
             yield end, came
-            end, came = end + LOOK_MS, []
+            end, came = end + look_ms, []
         came.append(each)
     while end < until_ms:
         yield end, came
-        end, came = end + LOOK_MS, []
+        end, came = end + look_ms, []
 
 
 def alarms(found: tuple[JudgedLevel, ...]) -> set[str]:

@@ -53,6 +53,22 @@ def test_each_key_numbers_its_own_facts() -> None:
     assert look(facts, 50, key=b"a") == Found(1, 0, 0)
 
 
+def test_the_edges_of_a_slice_are_no_gaps() -> None:
+    """Of a whole port, numbers between the first ones and the last ones of a slice are its edges; read on, they are whole."""
+    facts = NumberedFacts(by_key=False)
+    slice_ = [1, *range(10, 50), 55, 57]
+    for each in slice_:
+        facts.note(None, each)
+    assert facts.settle().missing == 0
+    assert facts.skip().missing == 0
+    for each in [*slice_[:20], *slice_[21:]]:
+        facts.note(None, each)
+    facts.settle()
+    assert facts.skip().missing == 1
+    assert look(facts, *range(100, 130)).missing == 0
+    assert look(facts, *range(130, 160)).missing == 0
+
+
 def test_a_source_that_is_set_up_anew_misses_nothing() -> None:
     """Numbers that begin at 1 again are a new count, and so are ones that are a million away."""
     facts = NumberedFacts(by_key=True)

@@ -1,0 +1,89 @@
+"""The data product `mesh/service-levels`: its declaration, its contract, and the events that observers publish in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from meshport.address import Address
+from meshport.errors import NotRegistered
+from meshport.kafka.admins import ClusterAdmins
+from meshport.product import parse_product
+from meshport.project.apply import carry_out, plan
+from meshport.project.project import ProjectProduct
+from meshport.registry import Registry
+from meshport.schema import parse_schema
+from meshport.service_levels import MeasuredLevels
+
+__all__ = ["RESULTS", "record_of", "register_results", "results_product"]
+
+RESULTS: Final = Address.parse("mesh://mesh/service-levels")
+"""The address of the results."""
+_FOLDER: Final = files(__name__)
+
+
+def results_product() -> ProjectProduct:
+    """Return the product as a project would have it."""
+    product = parse_product((_FOLDER / "product.yaml").read_text(encoding="utf-8"))
+    schema = parse_schema((_FOLDER / "results.avsc").read_text(encoding="utf-8"))
+    return ProjectProduct(product, Path(), {(each.name, each.major): schema for each in product.output_ports})
+
+
+def register_results(registry: Registry, admins: ClusterAdmins) -> bool:
+    """Register the product and make its topic, where it is not registered; return whether that was needed.
+
+    Raises:
+        RegistrationRefused: the caller may not register it: a caller that may has to do so once.
+        RegistryUnavailable: the registry did not answer.
+        KafkaError: the topic could not be made.
+    """
+    try:
+        registry.product(RESULTS)
+    except NotRegistered:
+        (planned,) = plan([results_product()], registry, admins)
+        carry_out(planned, registry, admins)
+        return True
+    return False
+
+
+def record_of(address: Address, measured: MeasuredLevels, changed: Collection[str]) -> dict[str, Any]:
+    """Return the event's record of what was measured of a port.
+
+    Args:
+        address: of the port, with its major.
+        measured: what was measured.
+        changed: the promises whose state has changed, in words.
+    """
+    found, delay, volume = measured.measurement, measured.measurement.delay_ms, measured.measurement.volume
+    return {
+        "address": str(address),
+        "at": measured.at,
+        "state": str(measured.state),
+        "changed": sorted(changed),
+        "levels": [
+            {
+                "property": each.property,
+                "promised": each.promised,
+                "state": str(each.state),
+                "measured": each.measured,
+                "budget_left": each.budget_left,
+                "reason": each.reason,
+                "since": each.since,
+            }
+            for each in measured.levels
+        ],
+        "delay_p50_ms": delay.p50 if delay else None,
+        "delay_p95_ms": delay.p95 if delay else None,
+        "delay_p99_ms": delay.p99 if delay else None,
+        "interval_s": found.interval_s,
+        "completeness": found.completeness,
+        "uniqueness": found.uniqueness,
+        "validity": found.validity,
+        "availability": found.availability,
+        "events_last_hour": volume.last_hour if volume else None,
+        "events_day_before": volume.day_before if volume else None,
+        "events_week_before": volume.week_before if volume else None,
+        "drift": dict(found.drift),
+    }
