@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from meshport.metrics import outbox, ports, process, registry
+from meshport.metrics import levels, outbox, ports, process, registry
 from meshport.metrics.server import READY
 from meshport.observe.dashboards import mesh_dashboard, product_dashboard
 from meshport.observe.rules import MeshRules, mesh_rules
@@ -51,7 +51,7 @@ ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 def metric_names() -> set[str]:
     """The names of the series that the library's metrics have."""
     found = {READY}
-    for module in (outbox, ports, process, registry):
+    for module in (levels, outbox, ports, process, registry):
         for each in vars(module).values():
             if isinstance(each, MetricWrapperBase):
                 name, kind = each._name, each._type

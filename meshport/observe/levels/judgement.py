@@ -16,7 +16,7 @@ from typing import Final
 from meshport.compat.service_levels import delay_ms, promise_text, property_of, share
 from meshport.observe.levels.port_measures import Measures
 from meshport.observe.levels.promises import COMPLETENESS, DELAYS, DRIFT, INTERVALS, Promises
-from meshport.observe.levels.tally import Counted, Tally
+from meshport.observe.levels.tally import SpanCount, Tally
 from meshport.product import ServiceLevel
 from meshport.service_levels import JudgedLevel, LevelState
 
@@ -107,12 +107,12 @@ def _share(allowed: float, tally: Tally, now_ms: int, words: str) -> _Outcome:
     return LevelState.MET, measured, budget, _misses(day, words, "day", allowed)
 
 
-def _misses(counted: Counted, words: str, span: str, allowed: float) -> str:
+def _misses(counted: SpanCount, words: str, span: str, allowed: float) -> str:
     missed = _percent(counted.missed / counted.total)
     return f"{missed} of {counted.total} {words} in the last {span}, and {_percent(allowed)} may be"
 
 
-def _is_beyond(counted: Counted, allowed: float) -> bool:
+def _is_beyond(counted: SpanCount, allowed: float) -> bool:
     """Whether more missed the promise than is allowed, and than chance explains."""
     if allowed <= 0:
         return counted.missed > 0

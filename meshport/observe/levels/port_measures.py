@@ -10,9 +10,9 @@ from typing import Final
 from meshport.observe.levels.delays import Delays
 from meshport.observe.levels.drift import LEAST_VALUES, Distribution, drift_of
 from meshport.observe.levels.promises import Promises
-from meshport.observe.levels.reading import Reading
+from meshport.observe.levels.reading import EventReading
 from meshport.observe.levels.repeats import RepeatedIds
-from meshport.observe.levels.sequence import Found, NumberedFacts
+from meshport.observe.levels.sequence import FoundFacts, NumberedFacts
 from meshport.observe.levels.tally import HOUR_MS, RECENT_MS, Tally
 from meshport.service_levels import DelayQuantiles, Measurement, Volume
 
@@ -100,7 +100,7 @@ class PortMeasures:
         self._volume: Volume | None = None
         self._events = 0
 
-    def note(self, readings: Iterable[Reading], now_ms: int) -> None:
+    def note(self, readings: Iterable[EventReading], now_ms: int) -> None:
         """Note events that were read.
 
         Args:
@@ -120,7 +120,7 @@ class PortMeasures:
             if each.record is not None and not repeats:
                 self._note_record(each, at)
 
-    def note_earlier(self, readings: Iterable[Reading], now_ms: int) -> None:
+    def note_earlier(self, readings: Iterable[EventReading], now_ms: int) -> None:
         """Note events from before the time that is measured: when the newest of them came, and no more."""
         for each in readings:
             at = min(each.recorded_ms, now_ms)
@@ -136,7 +136,7 @@ class PortMeasures:
         if self._newest_fact_ms is None or time_ms > self._newest_fact_ms:
             self._newest_fact_ms = min(time_ms, at + _FUTURE_MS)
 
-    def _note_record(self, reading: Reading, at: int) -> None:
+    def _note_record(self, reading: EventReading, at: int) -> None:
         record, field = reading.record or {}, self.promises.number_field
         if self._numbers is not None and field is not None and type(number := record.get(field)) is int:
             self._numbers.note(reading.key, number)
@@ -159,7 +159,7 @@ class PortMeasures:
         """Note messages that cannot be read, or that were quarantined."""
         self._invalid.add(at_ms, count, count)
 
-    def note_before(self, readings: Iterable[Reading]) -> None:
+    def note_before(self, readings: Iterable[EventReading]) -> None:
         """Note a sample of what came at this time a day before, with which the values of now are compared."""
         before = self._distribution()
         for each in readings:
@@ -186,7 +186,7 @@ class PortMeasures:
         if self._numbers is not None:
             self._count(self._numbers.settle(), now_ms)
 
-    def _count(self, found: Found, now_ms: int) -> None:
+    def _count(self, found: FoundFacts, now_ms: int) -> None:
         self._missing.add(now_ms, found.facts, found.missing)
         if found.repeated:
             self._repeated.add(now_ms, 0, found.repeated)

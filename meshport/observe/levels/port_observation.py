@@ -20,7 +20,7 @@ from meshport.observe.levels.cluster_reader import Bounds, ClusterReader
 from meshport.observe.levels.judgement import judged
 from meshport.observe.levels.port_measures import PortMeasures
 from meshport.observe.levels.promises import Promises
-from meshport.observe.levels.reading import Reading
+from meshport.observe.levels.reading import EventReading
 from meshport.observe.levels.tally import DAY_MS, HOUR_MS, RECENT_MS
 from meshport.product import OutputPort, Product
 from meshport.service_levels import JudgedLevel, Measurement, Volume
@@ -120,7 +120,7 @@ class PortObservation:
 
     def note(self, messages: Iterable[ReceivedMessage], now_ms: int) -> None:
         """Note messages of the port that were read."""
-        readings, newest = list[Reading](), list[Reading]()
+        readings, newest = list[EventReading](), list[EventReading]()
         for message in messages:
             self._positions[message.partition()] = message.offset() + 1
             reading = self._reading(message, now_ms)
@@ -129,9 +129,9 @@ class PortObservation:
         self._measures.note_earlier(newest, now_ms)
         self._measures.note(readings, now_ms)
 
-    def _reading(self, message: ReceivedMessage, now_ms: int) -> Reading | None:
+    def _reading(self, message: ReceivedMessage, now_ms: int) -> EventReading | None:
         try:
-            return Reading.of(self._reader.read(*event_parts(self.binding.topic, message)))
+            return EventReading.of(self._reader.read(*event_parts(self.binding.topic, message)))
         except UNREADABLE:
             self._measures.note_unreadable(1, now_ms)
         except MeshError as error:  # the registry does not answer, and the schema is a new one
@@ -215,9 +215,9 @@ class PortObservation:
         if found:
             self._measures.note_before(found)
 
-    def _sampled(self, message: ReceivedMessage) -> Reading | None:
+    def _sampled(self, message: ReceivedMessage) -> EventReading | None:
         try:
-            return Reading.of(self._reader.read(*event_parts(self.binding.topic, message)))
+            return EventReading.of(self._reader.read(*event_parts(self.binding.topic, message)))
         except MeshError:
             return None
 

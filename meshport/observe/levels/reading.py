@@ -9,13 +9,13 @@ from typing import Any, Final, Self
 
 from meshport.event import Event
 
-__all__ = ["Reading"]
+__all__ = ["EventReading"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EventReading:
     """One event as the measures need it.
 
     Attributes:

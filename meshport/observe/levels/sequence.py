@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["Found", "NumberedFacts"]
+__all__ = ["FoundFacts", "NumberedFacts"]
 
 _MOST_SCOPES: Final = 20_000
 _MOST_MISSING: Final = 10_000
@@ -20,7 +20,7 @@ _ANEW: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFacts:
     """What a look at numbered facts found.
 
     Attributes:
@@ -33,12 +33,12 @@ class Found:
     missing: int = 0
     repeated: int = 0
 
-    def __add__(self, other: Found) -> Found:
-        return Found(self.facts + other.facts, self.missing + other.missing, self.repeated + other.repeated)
+    def __add__(self, other: FoundFacts) -> FoundFacts:
+        return FoundFacts(self.facts + other.facts, self.missing + other.missing, self.repeated + other.repeated)
 
 
 @dataclass(slots=True)
-class _Scope:
+class _NumberedScope:
     """The numbers of one key, or of a whole port.
 
     Attributes:
@@ -57,14 +57,14 @@ class _Scope:
     lost: set[int] = field(default_factory=set)
     coming: list[int] = field(default_factory=list)
 
-    def settle(self, *, trimmed: bool) -> Found:
+    def settle(self, *, trimmed: bool) -> FoundFacts:
         """Return what the present look found, and end it."""
         numbers = sorted(set(self.coming))
         repeated = len(self.coming) - len(numbers)
         self.coming.clear()
         if not numbers:
             missing = self._give_up(())
-            return Found(missing, missing)
+            return FoundFacts(missing, missing)
         if self._is_anew(numbers):
             if trimmed:  # other partitions may lack what is first here
                 numbers = numbers[len(numbers) // 10 :]
@@ -90,7 +90,7 @@ class _Scope:
                 back += 1
             elif each >= self.low:
                 repeated += 1
-        return Found(came + missing, missing - back, repeated)
+        return FoundFacts(came + missing, missing - back, repeated)
 
     def _is_anew(self, numbers: Sequence[int]) -> bool:
         """Whether a count begins with these numbers: the first ones that are seen, or those of a source that was set up anew."""
@@ -117,7 +117,7 @@ class NumberedFacts:
 
     def __init__(self, *, by_key: bool) -> None:
         self._by_key = by_key
-        self._scopes: dict[bytes | None, _Scope] = {}
+        self._scopes: dict[bytes | None, _NumberedScope] = {}
         self._touched: set[bytes | None] = set()
 
     def note(self, key: bytes | None, number: int) -> None:
@@ -130,7 +130,7 @@ class NumberedFacts:
         scope = key if self._by_key else None
         found = self._scopes.get(scope)
         if found is None:
-            found = self._scopes[scope] = _Scope()
+            found = self._scopes[scope] = _NumberedScope()
             if len(self._scopes) > _MOST_SCOPES:
                 oldest = next(iter(self._scopes))
                 del self._scopes[oldest]
@@ -138,18 +138,18 @@ class NumberedFacts:
         found.coming.append(number)
         self._touched.add(scope)
 
-    def settle(self) -> Found:
+    def settle(self) -> FoundFacts:
         """End a look that read every partition as far as it went, and return what it found."""
-        total = Found()
+        total = FoundFacts()
         waiting = {scope for scope, each in self._scopes.items() if each.awaited} if self._touched else set()
         for scope in self._touched | waiting:
             total += self._scopes[scope].settle(trimmed=not self._by_key)
         self._touched.clear()
         return total
 
-    def skip(self) -> Found:
+    def skip(self) -> FoundFacts:
         """Return what is still awaited as missing, and forget all numbers: what follows is not read on from here."""
         missing = sum(number <= each.whole for each in self._scopes.values() for number in each.awaited)
         self._scopes.clear()
         self._touched.clear()
-        return Found(missing, missing)
+        return FoundFacts(missing, missing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["DAY_MS", "HOUR_MS", "RECENT_MS", "Counted", "Tally"]
+__all__ = ["DAY_MS", "HOUR_MS", "RECENT_MS", "SpanCount", "Tally"]
 
 RECENT_MS: Final = 300_000
 """The length of the last minutes, by which a fault is seen soon."""
@@ -18,7 +18,7 @@ DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class SpanCount:
     """What was counted in a span of time.
 
     Attributes:
@@ -54,12 +54,12 @@ class _Panes:
         self._totals[index] += total
         self._missed[index] += missed
 
-    def counted(self, now_ms: int, span_ms: int) -> Counted:
+    def counted(self, now_ms: int, span_ms: int) -> SpanCount:
         self._move_to(now_ms // self._length_ms)
         last = min(self._count, -(-span_ms // self._length_ms))
         indexes = [number % self._count for number in range(self._newest - last + 1, self._newest + 1)]
         missed = sum(self._missed[each] for each in indexes)
-        return Counted(sum(self._totals[each] for each in indexes), max(0, missed))
+        return SpanCount(sum(self._totals[each] for each in indexes), max(0, missed))
 
     def _move_to(self, number: int) -> None:
         if number <= self._newest:
@@ -87,14 +87,14 @@ class Tally:
         self._recent.add(at_ms, total, missed)
         self._day.add(at_ms, total, missed)
 
-    def recent(self, now_ms: int) -> Counted:
+    def recent(self, now_ms: int) -> SpanCount:
         """Return what was counted in the last five minutes."""
         return self._recent.counted(now_ms, RECENT_MS)
 
-    def hour(self, now_ms: int) -> Counted:
+    def hour(self, now_ms: int) -> SpanCount:
         """Return what was counted in the last hour."""
         return self._day.counted(now_ms, HOUR_MS)
 
-    def day(self, now_ms: int) -> Counted:
+    def day(self, now_ms: int) -> SpanCount:
         """Return what was counted in the last day."""
         return self._day.counted(now_ms, DAY_MS)

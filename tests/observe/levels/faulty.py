@@ -10,7 +10,7 @@ from typing import Final
 from meshport.observe.levels.judgement import judged
 from meshport.observe.levels.port_measures import PortMeasures
 from meshport.observe.levels.promises import Promises
-from meshport.observe.levels.reading import Reading
+from meshport.observe.levels.reading import EventReading
 from meshport.product import ServiceLevel
 from meshport.service_levels import JudgedLevel, LevelState
 
@@ -26,18 +26,18 @@ LEVELS: Final = (
     ServiceLevel(property="drift", value=20, unit="percent", element="celsius, room"),
 )
 
-Fault = Callable[[Random, Reading], list[Reading]]
+Fault = Callable[[Random, EventReading], list[EventReading]]
 """What becomes of a reading while the fault lasts."""
 
 
-def value(record: Reading, **fields: object) -> Reading:
+def value(record: EventReading, **fields: object) -> EventReading:
     """A reading with other values."""
     return _with(record, record={**(record.record or {}), **fields})
 
 
-def _with(reading: Reading, **parts: object) -> Reading:
+def _with(reading: EventReading, **parts: object) -> EventReading:
     given = {name: getattr(reading, name) for name in reading.__slots__}
-    return Reading(**{**given, **parts})
+    return EventReading(**{**given, **parts})
 
 
 FAULTS: Final[dict[str, tuple[str, Fault]]] = {
@@ -50,7 +50,7 @@ FAULTS: Final[dict[str, tuple[str, Fault]]] = {
 """The level that each fault breaks, and the fault."""
 
 
-def healthy(seed: int, hours: float, *, begin_ms: int = BEGIN_MS) -> Iterator[Reading]:
+def healthy(seed: int, hours: float, *, begin_ms: int = BEGIN_MS) -> Iterator[EventReading]:
     """A source with the shape of a day: few events at night, and warmer by day; some events are late, and none is lost."""
     random = Random(seed)
     at, number = float(begin_ms), 0
@@ -60,10 +60,10 @@ def healthy(seed: int, hours: float, *, begin_ms: int = BEGIN_MS) -> Iterator[Re
         delay = random.expovariate(1 / 4000) + (120_000 if random.random() < 0.01 else 0)
         number += 1
         record = {"number": number, "celsius": random.gauss(14 + 4 * day, 3), "room": random.choice("abc")}
-        yield Reading(int(at), at - delay, "mesh://tests/sensors/events@1", f"n-{number}", None, record)
+        yield EventReading(int(at), at - delay, "mesh://tests/sensors/events@1", f"n-{number}", None, record)
 
 
-def with_fault(readings: Iterator[Reading], fault: Fault, begin_ms: int, seed: int = 7) -> Iterator[Reading]:
+def with_fault(readings: Iterator[EventReading], fault: Fault, begin_ms: int, seed: int = 7) -> Iterator[EventReading]:
     """The readings of a source whose fault begins at a time."""
     random = Random(seed)
     for each in readings:
@@ -71,7 +71,10 @@ def with_fault(readings: Iterator[Reading], fault: Fault, begin_ms: int, seed: i
 
 
 def observed(
-    readings: Iterator[Reading], until_ms: int, *, day_before: Callable[[int], Iterator[Reading]] | None = None
+    readings: Iterator[EventReading],
+    until_ms: int,
+    *,
+    day_before: Callable[[int], Iterator[EventReading]] | None = None,
 ) -> Iterator[tuple[int, tuple[JudgedLevel, ...]]]:
     """The judgements of each look at a source, ten seconds of event time after another."""
     promises = Promises(LEVELS, ("number",))
@@ -90,10 +93,10 @@ def observed(
 
 
 def by_look(
-    readings: Iterator[Reading], until_ms: int, *, begin_ms: int = BEGIN_MS, look_ms: int = LOOK_MS
-) -> Iterator[tuple[int, list[Reading]]]:
+    readings: Iterator[EventReading], until_ms: int, *, begin_ms: int = BEGIN_MS, look_ms: int = LOOK_MS
+) -> Iterator[tuple[int, list[EventReading]]]:
     """The end of each look, and what was recorded since the one before."""
-    end, came = begin_ms + look_ms, list[Reading]()
+    end, came = begin_ms + look_ms, list[EventReading]()
     for each in readings:
         while each.recorded_ms > end:
             if end >= until_ms:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshport.observe.levels.reading import Reading
+from meshport.observe.levels.reading import EventReading
 from meshport.service_levels import JudgedLevel, LevelState
 from tests.observe.levels.faulty import BEGIN_MS, FAULTS, HOUR_MS, alarms, healthy, observed, with_fault
 
@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 WITHIN_MS = {"stops": 3, "late": 5, "loses": 60, "doubles": 5, "drifts": 20}
 
 
-def yesterday(now_ms: int) -> Iterator[Reading]:
+def yesterday(now_ms: int) -> Iterator[EventReading]:
     """What came in the ten minutes around this time a day before."""
     return healthy(seed=now_ms, hours=1, begin_ms=now_ms - 24 * HOUR_MS - HOUR_MS // 2)
 

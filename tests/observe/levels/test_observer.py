@@ -16,7 +16,7 @@ from meshport.binding import Binding
 from meshport.kafka.admins import ClusterAdmins
 from meshport.kafka.config import KafkaConfig
 from meshport.observe.levels.observer import Observer
-from meshport.observe.levels.reading import Reading
+from meshport.observe.levels.reading import EventReading
 from meshport.observe.levels.reporting import Reporting
 from meshport.observe.levels.results import RESULTS, register_results
 from meshport.ports.port_writer import PortWriter
@@ -66,7 +66,7 @@ def product(mesh: Mesh, name: str, levels: Iterable[Any] = LEVELS) -> Binding:
     return mesh.apply(ProjectProduct(declared, mesh.folder, {("events", 1): CONTRACT}))
 
 
-def publish(binding: Binding, readings: Iterable[Reading]) -> None:
+def publish(binding: Binding, readings: Iterable[EventReading]) -> None:
     """Publish readings as of their own time, in turn to the two partitions."""
     writer = PortWriter(binding)
     sending = ClientProducer({**client_settings(binding.bootstrap_servers), "linger.ms": 5, "log_level": 0})
@@ -94,7 +94,7 @@ def test_each_fault_is_named_in_the_registry(mesh_alone: Mesh) -> None:
     begin = time.time_ns() // 1_000_000 - HOUR_MS
     faults_at = begin + 5 * MINUTE_MS
     bindings = {name: product(mesh_alone, name) for name in ("healthy", *FAULTS)}
-    looks: dict[str, Iterator[tuple[int, list[Reading]]]] = {}
+    looks: dict[str, Iterator[tuple[int, list[EventReading]]]] = {}
     for seed, (name, binding) in enumerate(bindings.items()):
         publish(binding, healthy(seed, 0.5, begin_ms=begin - 24 * HOUR_MS - 10 * MINUTE_MS))
         readings = healthy(seed + 10, 1.2, begin_ms=begin - 10 * MINUTE_MS)
@@ -156,7 +156,7 @@ def test_a_look_reads_a_slice_of_what_came(mesh_alone: Mesh) -> None:
         publish(
             binding,
             [
-                Reading(
+                EventReading(
                     int(until_ms - 10_000 + step * each), until_ms - 10_000.0, "s", f"i{number}", None, _record(number)
                 )
                 for each, number in zip(range(count), numbers, strict=False)
