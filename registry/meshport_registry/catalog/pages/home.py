@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from meshport_registry.catalog.domain_map import DomainMap, domain_map
 from meshport_registry.catalog.frame import PageView, show
 from meshport_registry.catalog.overview import Changed, DomainCounts, MeshCounts, latest_changes
 from meshport_registry.catalog.routing import page_router
@@ -21,6 +22,7 @@ class HomeView(PageView):
     Attributes:
         products: how many the mesh has, without the retired ones.
         domains: all of them, those that read nothing of others first, then along the flow of data.
+        drawing: of the domains; None where there are too many, or none reads another.
         changed: the products that changed last, the newest first.
         complete: whether all products are counted; not so while a registry that has just started still reads them.
     """
@@ -28,6 +30,7 @@ class HomeView(PageView):
     title: str = "Data products"
     products: int
     domains: tuple[DomainCounts, ...]
+    drawing: DomainMap | None
     changed: tuple[Changed, ...]
     complete: bool
 
@@ -45,6 +48,7 @@ async def home(request: Request, store: Database, index: Index) -> Response:
     view = HomeView(
         products=sum(each.products for each in domains),
         domains=domains,
+        drawing=domain_map(domains),
         changed=await store.read(latest_changes),
         complete=complete,
     )
