@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from meshport.address import Address
+from meshport.port_profile import PortProfile
 from meshport.registry.calls import to_address
 from meshport.registry.requests import Requests, parse_response
 from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels
@@ -16,7 +17,7 @@ _PAGE: Final = 500
 
 
 class RegistryLevels:
-    """Reads and reports measured service levels; `Registry.service_levels` makes it. Nothing is cached.
+    """Reads and reports measured service levels and profiles; `Registry.service_levels` makes it. Nothing is cached.
 
     Every method raises NotRegistered if the port does not exist, and RegistryUnavailable if the registry does not answer.
 
@@ -67,7 +68,30 @@ class RegistryLevels:
         response = self._requests.send("PUT", path, {"major": major}, measured.model_dump_json())
         return parse_response(response, PortLevels.model_validate_json)
 
+    def profile(self, port: Address | str) -> PortProfile:
+        """Return what the events of a port looked like last, by field.
 
-def _path(port: Address | str) -> tuple[str, int | None]:
+        Args:
+            port: see `of`.
+
+        Raises:
+            NotRegistered: nothing was reported of the port.
+            RegistrationRefused: the caller may not read the port.
+        """
+        path, major = _path(port, "profiles")
+        return self._requests.get(path, PortProfile, major=major)
+
+    def report_profile(self, profile: PortProfile) -> PortProfile:
+        """Report what the events of a port look like, and return the profile that the registry keeps: the newest one.
+
+        Raises:
+            RegistrationRefused: the caller may not report it.
+        """
+        path, major = _path(profile.address, "profiles")
+        response = self._requests.send("PUT", path, {"major": major}, profile.model_dump_json())
+        return parse_response(response, PortProfile.model_validate_json)
+
+
+def _path(port: Address | str, what: str = "service-levels") -> tuple[str, int | None]:
     address = to_address(port)
-    return f"/api/v1/service-levels/{address.key.partition('@')[0]}", address.major
+    return f"/api/v1/{what}/{address.key.partition('@')[0]}", address.major

@@ -27,6 +27,7 @@ from meshport_registry import (
     import_api,
     mesh_api,
     policies_api,
+    profiles_api,
     service_levels_api,
 )
 from meshport_registry.access import api as access_api
@@ -65,6 +66,7 @@ _MESH_ROUTERS: Final = (
     gate_api.router,
     generations_api.router,
     service_levels_api.router,
+    profiles_api.router,
     policies_api.router,
     access_api.router,
     audit_api.router,

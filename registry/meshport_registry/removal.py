@@ -24,7 +24,7 @@ LAST_REMOVAL: Final = "last_removal"
 
 _OF_PRODUCT: Final = (
     tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant,
-    tables.service_level, tables.service_level_history,
+    tables.service_level, tables.service_level_history, tables.port_profile,
 )  # fmt: skip
 
 

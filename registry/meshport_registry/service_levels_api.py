@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
-from meshport.address import Address
 from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels
-from meshport_registry.mesh_api import PROBLEMS, Major, Segment, as_json
+from meshport_registry.mesh_api import PROBLEMS, Line, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.service_levels import KEPT, history, levels_of, list_levels, report
 from meshport_registry.state import Database, UnauditedDatabase
@@ -21,13 +20,6 @@ router = APIRouter(
     tags=["Service levels"],
     responses=PROBLEMS,
 )
-
-
-async def _line(domain: Segment, product: Segment, port: Segment, major: Major = None) -> Address:
-    return Address(domain, product, port, major)
-
-
-Line = Annotated[Address, Depends(_line)]
 
 
 @router.get("", response_model=LevelPage)

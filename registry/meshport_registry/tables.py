@@ -180,6 +180,16 @@ service_level_history = Table(
     Column("report", Text, nullable=False),
 )
 
+# What the events of a line looked like last: a profile by field and a few masked events, as JSON.
+port_profile = Table(
+    "port_profile",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("profile", Text, nullable=False),
+)
+
 input_port = Table(
     "input_port",
     metadata,
@@ -219,7 +229,7 @@ audit = Table(
     Column("caller", Text, nullable=False, index=True),
     Column("by", String(20), nullable=False),
     Column("action", Text, nullable=False),
-    Column("resource", Text, nullable=False),
+    Column("resource", Text, nullable=False, index=True),
     Column("outcome", String(20), nullable=False),
     Column("detail", Text, nullable=False),
     Column("policies", Text),

@@ -21,6 +21,10 @@ PAGES: Final = (
     "/catalog/lineage/listening/plays-by-artist",
     "/catalog/lineage/artists/onboardings?field=rate_per_play&influences=true",
     "/catalog/lineage/operations/gates",
+    "/catalog/data/operations/gates",
+    "/catalog/data/player/plays",
+    "/catalog/activity/operations/gates",
+    "/catalog/activity/network/old-delays",
     "/catalog/login",
 )
 """A path of every kind of page; each shows a product of the tests' mesh."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from meshport.address import Address
 from meshport.catalog import WaiverRequest
+from meshport.event import Envelope, Event
+from meshport.observe.profile import PortProfiler
+from meshport.port_profile import PortProfile
 from meshport.product import Product
 from meshport.product.lines import utc_today
 from meshport.registry import Registry
+from meshport.schema import Schema
 from tests.registry.schemas import product, schema
 
 GATES: Final = "mesh://operations/gates"
@@ -48,4 +53,25 @@ def register_past(registry: Registry) -> None:
             }
         )
     )
-    registry.register(gates(), {"events@1": schema(documented, flight, at, closed, name="operations.Gate")})
+    newest = schema(documented, flight, at, closed, name="operations.Gate")
+    registry.register(gates(), {"events@1": newest})
+    registry.service_levels.report_profile(gates_profile(newest))
+
+
+def gates_profile(contract: Schema) -> PortProfile:
+    """Return the profile of a thousand events of the gates."""
+    profiler = PortProfiler(Address.parse(f"{GATES}/events@1"), contract, "internal")
+    reasons = ("late <b>crew</b>", "de-icing", "closed for the night; opens at five")
+    for number in range(1000):
+        at = datetime(2026, 3, 1, 5, tzinfo=UTC) + timedelta(seconds=number * 50 + number**2 / 40)
+        data = {
+            "gate": f"B{number % 23}",
+            "flight_id": f"XY{number}",
+            "at": at,
+            "closed": reasons[number % 3] if number % 40 == 0 else None,
+        }
+        envelope = Envelope(f"{GATES}/events", "operations.gates.events.v1")
+        profiler.add(
+            Event(envelope=envelope, id=f"gate-{number}", time=at, data=data, partition=number % 4, offset=number)
+        )
+    return profiler.profile(datetime(2026, 3, 2, 8, tzinfo=UTC))

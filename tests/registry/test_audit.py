@@ -45,6 +45,8 @@ DECLARED: Final = ProductRegistration(
 )
 # For another product than the caller without rights, who may ask for itself.
 ASKED: Final = {"address": "player/plays", "reader": "billing/reports", "purpose": "reports"}
+ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
+WAIVED: Final = {"line": "events@1"} | waiver_of_track().model_dump(mode="json", exclude={"address"})
 # Calls that change something, in an order in which all of them can: the route, the path and the body of each.
 CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", "/api/v1/dataproducts"), "/api/v1/dataproducts", DECLARED),
@@ -72,9 +74,17 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", "/api/v1/access"), "/api/v1/access", ASKED),
     (("POST", "/api/v1/access/{number}/refuse"), "/api/v1/access/2/refuse", {"reason": "enough"}),
     (("POST", "/catalog/access/{domain}/{product}"), "/catalog/access/player/plays", ASKED),
+    (("POST", "/catalog/grants/{number}/grant"), "/catalog/grants/3/grant", {"until": "2100-01-01"}),
+    (("POST", "/catalog/grants/{number}/revoke"), "/catalog/grants/3/revoke", {"reason": "enough"}),
+    (("POST", "/api/v1/access"), "/api/v1/access", ASKED),
+    (("POST", "/catalog/grants/{number}/refuse"), "/catalog/grants/4/refuse", {"reason": "enough"}),
+    (("POST", f"{ACTIVITY}/waive"), "/catalog/activity/player/plays/waive", WAIVED),
+    (("POST", f"{ACTIVITY}/deprecate"), "/catalog/activity/player/plays/deprecate", {"on": "2100-01-01"}),
+    (("POST", f"{ACTIVITY}/activate"), "/catalog/activity/player/plays/activate", {"sure": "yes"}),
     (("POST", "/api/v1/access/acls"), "/api/v1/access/acls", {"added": []}),
     (("POST", f"{GUID}/deprecate"), f"{PRODUCT}/deprecate", Deprecation(on=utc_today())),
     (("POST", f"{GUID}/activate"), f"{PRODUCT}/activate", None),
+    (("POST", f"{ACTIVITY}/retire"), "/catalog/activity/player/plays/retire", {"confirm": "player/plays"}),
     (("POST", f"{GUID}/retire"), f"{PRODUCT}/retire", Retirement()),
     (("POST", f"{GUID}/drop"), f"{PRODUCT}/drop", Removal()),
     (("POST", "/subjects/{subject}/versions"), "/subjects/a/versions", {"schema": V1}),

@@ -36,6 +36,7 @@ GROUPS: Final = {
 }
 KNOWN: Final = {*GROUPS, "service"}
 OWNERS: Final = {"owner", "admin"}
+READERS: Final = {"owner", "service", "reader"}
 ADMIN: Final = {"admin"}
 STEWARD: Final = {"steward"}
 AUDITORS: Final = {"steward", "admin"}
@@ -43,6 +44,8 @@ EVERYONE: Final = {*UNKNOWN, *KNOWN}
 
 GUID: Final = "/api/v1/dataproducts/{guid}"
 LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
+ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
+PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
 LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/"): KNOWN,
@@ -118,6 +121,8 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", LEVELS): KNOWN,
     ("GET", f"{LEVELS}/history"): KNOWN,
     ("PUT", LEVELS): ADMIN,
+    ("GET", PROFILE): READERS,
+    ("PUT", PROFILE): ADMIN,
     ("GET", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access/{number}/grant"): OWNERS,
@@ -145,6 +150,15 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("POST", "/catalog/access/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/search"): KNOWN,
     ("GET", "/catalog/lineage/{domain}/{product}"): KNOWN,
+    ("GET", "/catalog/data/{domain}/{product}"): READERS,
+    ("GET", ACTIVITY): KNOWN,
+    ("POST", f"{ACTIVITY}/deprecate"): OWNERS,
+    ("POST", f"{ACTIVITY}/activate"): OWNERS,
+    ("POST", f"{ACTIVITY}/retire"): OWNERS,
+    ("POST", f"{ACTIVITY}/waive"): STEWARD,
+    ("POST", "/catalog/grants/{number}/grant"): OWNERS,
+    ("POST", "/catalog/grants/{number}/refuse"): OWNERS,
+    ("POST", "/catalog/grants/{number}/revoke"): OWNERS,
     ("GET", "/catalog/login"): EVERYONE,
     ("POST", "/catalog/login"): EVERYONE,
     ("POST", "/catalog/logout"): EVERYONE,

@@ -123,6 +123,18 @@ def audit_page(
     return AuditPage(entries=found[:limit], head=newest, more=len(found) > limit)
 
 
+def newest_about(connection: Connection, resource: str, limit: int) -> tuple[AuditEntry, ...]:
+    """Return the newest entries about a resource, newest first.
+
+    Args:
+        connection: to the database.
+        resource: as the policies name it, such as `Product::"shop/orders"`.
+        limit: the number of entries to return, at most.
+    """
+    query = select(tables.audit).where(_OWN.resource == resource).order_by(_OWN.number.desc()).limit(limit)
+    return tuple(_entry(row) for row in connection.execute(query))
+
+
 def _about(what: str) -> ColumnElement[bool]:
     named = (column.contains(what, autoescape=True) for column in (_OWN.resource, _OWN.detail))
     return or_(_OWN.action == what, *named)

@@ -25,7 +25,13 @@ class Tab(NamedTuple):
     name: str
 
 
-TABS: Final = (Tab("products", "Product"), Tab("versions", "Versions"), Tab("lineage", "Lineage"))
+TABS: Final = (
+    Tab("products", "Product"),
+    Tab("versions", "Versions"),
+    Tab("lineage", "Lineage"),
+    Tab("data", "Data"),
+    Tab("activity", "Activity"),
+)
 """The pages about a product, in the order of their tabs."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,11 @@ def contact(text: str) -> Markup:
     return escape(text)
 
 
+def readable(data: Any) -> str:
+    """Return JSON data as people read it: indented, in its own letters."""
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "page": page_of,
     "domain_page": domain_page,
@@ -103,5 +109,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "marked": marked,
     "contact": contact,
     "linked": linked,
+    "readable": readable,
 }
 """The filters of the templates, by name."""

@@ -61,6 +61,9 @@ _ADMINISTER: Final = RouteRight(Action.ADMINISTER)
 _GRANT: Final = RouteRight(Action.GRANT, About.GRANT)
 _RETIRE: Final = RouteRight(Action.RETIRE, About.GUID)
 _LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
+_RETIRE_ADDRESS: Final = RouteRight(Action.RETIRE, About.ADDRESS)
+_ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
+_PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
 _LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 
 ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
@@ -109,6 +112,15 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", "/catalog/access/{domain}/{product}"): RouteRight(Action.REQUEST_ACCESS, About.ADDRESS),
     ("GET", "/catalog/search"): _DISCOVER,
     ("GET", "/catalog/lineage/{domain}/{product}"): _ADDRESS,
+    ("GET", _ACTIVITY): _ADDRESS,
+    ("POST", f"{_ACTIVITY}/deprecate"): _RETIRE_ADDRESS,
+    ("POST", f"{_ACTIVITY}/activate"): _RETIRE_ADDRESS,
+    ("POST", f"{_ACTIVITY}/retire"): _RETIRE_ADDRESS,
+    ("POST", f"{_ACTIVITY}/waive"): RouteRight(Action.WAIVE, About.ADDRESS),
+    ("POST", "/catalog/grants/{number}/grant"): _GRANT,
+    ("POST", "/catalog/grants/{number}/refuse"): _GRANT,
+    ("POST", "/catalog/grants/{number}/revoke"): _GRANT,
+    ("GET", "/catalog/data/{domain}/{product}"): RouteRight(Action.READ, About.ADDRESS),
     ("GET", "/catalog/login"): _PROBE,
     ("POST", "/catalog/login"): _PROBE,
     ("POST", "/catalog/logout"): _PROBE,
@@ -154,6 +166,9 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", _LEVELS): _ADDRESS,
     ("GET", f"{_LEVELS}/history"): _ADDRESS,
     ("PUT", _LEVELS): RouteRight(Action.OBSERVE, About.ADDRESS),
+    # profiles: they have values of events, so who sees them may read these
+    ("GET", _PROFILE): RouteRight(Action.READ, About.ADDRESS),
+    ("PUT", _PROFILE): RouteRight(Action.OBSERVE, About.ADDRESS),
     # access
     ("GET", "/api/v1/access"): _DISCOVER,
     ("POST", "/api/v1/access"): RouteRight(Action.REQUEST_ACCESS, About.ASKED),

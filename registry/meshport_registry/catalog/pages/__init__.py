@@ -2,9 +2,22 @@
 
 from typing import Final
 
-from meshport_registry.catalog.pages import access, domain, lineage, login, product, search, static, versions
+from meshport_registry.catalog.pages import (
+    access,
+    activity,
+    changes,
+    data,
+    domain,
+    lineage,
+    login,
+    product,
+    search,
+    static,
+    versions,
+)
 
-ROUTERS: Final = tuple(page.router for page in (product, access, lineage, versions, domain, search, login, static))
+_PAGES: Final = (product, access, versions, lineage, data, activity, changes, domain, search, login, static)
+ROUTERS: Final = tuple(page.router for page in _PAGES)
 """The routers of the pages, but for the home page, whose `/` comes before Confluent's."""
 
 __all__ = ["ROUTERS"]

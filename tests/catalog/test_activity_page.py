@@ -1,0 +1,79 @@
+"""The page of what is going on at a product, and the forms of who may change it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import httpx2
+import pytest
+
+from meshport.grants import AccessRequest
+from meshport.registry import Registry
+from tests.catalog.browser import Reader
+from tests.catalog.pages import AS_BROWSER
+from tests.registry.schemas import product, schema
+
+STANDS = "mesh://operations/stands"
+PAGE = "/catalog/activity/operations/stands"
+
+
+@pytest.fixture
+def stands(registry: Registry) -> str:
+    """Register a product of this test's own, and return the path of its page."""
+    declared = product(STANDS, owner="flight-operations", outputPorts=[{"key": "stand"}])
+    registry.register(declared, {"events@1": schema("stand", "flight")})
+    return PAGE
+
+
+def test_the_owner_decides_about_requests(reader: Reader, registry: Registry, stands: str) -> None:
+    """A request for access is granted and revoked by forms; each step is on the page and in the audit."""
+    asked = registry.access.request(
+        AccessRequest(address=f"{STANDS}/events", reader="mia@example.org", purpose="a board for passengers")
+    )
+    page = reader.open(stands)
+    waiting = page.locator("main").inner_text()
+    assert "mia@example.org" in waiting
+    assert "a board for passengers" in waiting
+    page.get_by_role("button", name="Grant").click()
+    table = page.get_by_role("region", name="Table of grants")
+    assert "granted" in table.inner_text()
+    table.get_by_text("Revoke").first.click()
+    table.get_by_label("Because").fill("the board is done")
+    table.get_by_role("button", name="Revoke").click()
+    assert page.get_by_role("status").inner_text() == "The grant is revoked."
+    assert "the board is done" in table.inner_text()
+    entries = page.get_by_role("region", name="Table of audit entries").locator("tbody tr").all_inner_texts()
+    assert f"/catalog/grants/{asked.id}/revoke" in entries[0]
+    assert reader.findings() == []
+    assert reader.refused == []
+
+
+def test_a_product_is_deprecated_waived_and_retired_by_forms(
+    http: httpx2.Client, registry: Registry, stands: str
+) -> None:
+    """The forms do what the API does: deprecation and its undoing, a waiver, and a retirement that the address confirms."""
+
+    def post(what: str, **fields: str) -> httpx2.Response:
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        return http.post(f"{stands}/{what}", content=urlencode(fields), headers=AS_BROWSER | form)
+
+    assert post("deprecate", on="2031-01-31").headers["location"] == f"{stands}?done=deprecated"
+    assert registry.product(STANDS.removeprefix("mesh://")).descriptor.status == "deprecated"
+    assert post("activate").status_code == 303
+    assert registry.product(STANDS.removeprefix("mesh://")).descriptor.status == "active"
+    reason = {"line": "events@1", "rule": "READER_FIELD_MISSING_DEFAULT_VALUE", "path": "flight", "reason": "unused"}
+    until = http.get(stands).json()["soon"]
+    assert post("waive", **reason, approver="Ada", until=until).status_code == 303
+    assert [(each.path, each.approver) for each in registry.waivers(f"{STANDS}/events@1")][:1] == [("flight", "Ada")]
+    wrong = post("waive", **reason, until="someday")
+    assert (wrong.status_code, "until" in wrong.text) == (422, True)
+    unsure = post("retire", confirm="mesh://operations/gates")
+    assert (unsure.status_code, "is not retired" in unsure.text) == (422, True)
+
+
+def test_a_form_of_another_site_changes_nothing(http: httpx2.Client, registry: Registry, stands: str) -> None:
+    """A browser that another site makes send a form says so, and is refused."""
+    foreign = AS_BROWSER | {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+    answer = http.post(f"{stands}/deprecate", data={"on": "2031-01-31"}, headers=foreign)
+    assert answer.status_code == 403
+    assert registry.product(STANDS.removeprefix("mesh://")).descriptor.status == "active"
