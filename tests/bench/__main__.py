@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tests.bench import (
+    catalog,
     codec,
     columnar,
     contracts,
@@ -27,6 +28,7 @@ from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
 
 PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
+    "catalog": catalog.figures,
     "codec": codec.figures,
     "columnar": columnar.figures,
     "contracts": contracts.figures,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from meshport_registry.catalog.overview import DomainCounts
 
 MOST_DOMAINS: Final = 40
-"""Domains of one drawing; more cannot be told apart, and the list below it has all."""
+"""Domains of one drawing; more are too small to be read, and the list below it has all."""
 _WIDTH: Final = 168
 _HEIGHT: Final = 46
 _ACROSS: Final = 260

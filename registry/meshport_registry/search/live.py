@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _AT_ONCE: Final = 50
 # Entries that are passed over, from which on the index is made anew.
 _MOST_DEAD: Final = 2000
-# Seconds for which a search waits until the database is read for the first time, which takes 10 for 10,000 products.
+# Seconds for which a search waits for what has to be read first. 10,000 products take 10.
 _PATIENCE_S: Final = 1.0
 _log: Final = logging.getLogger(__name__)
 
@@ -42,46 +42,51 @@ class LiveIndex:
         # The change counter up to which the index is complete.
         self._known = -1
         self._turn = asyncio.Lock()
-        self._first: asyncio.Task[None] | None = None
+        self._readings: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin to read the database, so that the first search need not wait for all of it."""
-        self._first = asyncio.create_task(self._read_first(), name="search-index")
+        self._read_on()
 
     async def close(self) -> None:
         """Stop reading."""
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.gather(self._first, return_exceptions=True)
+        for each in self._readings:
+            each.cancel()
+        await asyncio.gather(*self._readings, return_exceptions=True)
 
     async def ask(self, question: Callable[[SearchIndex], _T], *, patience: float | None = None) -> _T:
         """Return what a question finds in the index, which is as new as the request.
 
-        While the database is read for the first time, the answer comes of what is read of it so far: `SearchIndex.complete`.
+        Where much has to be read first, as after a start, the answer comes of what is read so far: `SearchIndex.complete`.
 
         Args:
             question: looks into the index, in a thread.
-            patience: seconds to wait for that first reading; by default one.
+            patience: seconds to wait for that reading; by default one.
 
         Raises:
             StoreFailed: the database did not answer.
         """
-        first = self._first
-        if first is not None and not first.done():
-            await asyncio.wait((first,), timeout=_PATIENCE_S if patience is None else patience)
-        if first is None or first.done():
-            await self._refresh()
+        reading = self._read_on()
+        await asyncio.wait((reading,), timeout=_PATIENCE_S if patience is None else patience)
+        if reading.done():
+            reading.result()
         return await asyncio.to_thread(self._answer, question)
+
+    def _read_on(self) -> asyncio.Task[None]:
+        """Read what has changed, and go on with it even if nobody waits."""
+        reading = asyncio.create_task(self._refresh(), name="search-index")
+        self._readings.add(reading)
+        reading.add_done_callback(self._note)
+        return reading
+
+    def _note(self, reading: asyncio.Task[None]) -> None:
+        self._readings.discard(reading)
+        if not reading.cancelled() and isinstance(error := reading.exception(), MeshError):
+            _log.warning("the search index is not as the database is: %s", error.message)
 
     def _answer(self, question: Callable[[SearchIndex], _T]) -> _T:
         with self._guard:
             return question(self._index)
-
-    async def _read_first(self) -> None:
-        try:
-            await self._refresh()
-        except MeshError as error:
-            _log.warning("the search index could not be read, the first search reads it: %s", error.message)
 
     async def _refresh(self) -> None:
         async with self._turn:
@@ -93,6 +98,8 @@ class LiveIndex:
             after: tuple[int, str | None] | None = (self._known, None)
             while after is not None:
                 after = await self._store.read(partial(self._read, after=after))
+                if after is not None:
+                    self._index.complete = False
             if self._known >= 0:
                 await self._store.read(self._forget_removed)
             self._known, self._index.complete = now, True

@@ -17,6 +17,8 @@ from meshport_registry.search.index import SearchIndex
 from meshport_registry.state import Database, OwnCluster
 
 _MOST_SHARING = 12
+# Seconds to wait for the search index, which knows who shares a polyseme; the rest of the page needs none.
+_PATIENCE_S = 0.2
 
 router = page_router()
 
@@ -55,6 +57,6 @@ async def product(
         }
 
     if polysemes:
-        found = with_sharing(found, await index.ask(sharing, patience=0))
+        found = with_sharing(found, await index.ask(sharing, patience=_PATIENCE_S))
     heading = ProductHeading.of(found.descriptor)
     return await show(request, "product.html", ProductView(title=heading.display_name, product=heading, details=found))
