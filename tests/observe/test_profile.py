@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from meshport.address import Address
+from meshport.binding import Binding
 from meshport.event import Envelope, Event
+from meshport.observe.levels.sampled_port import EVERY_MS, SampledPort
 from meshport.observe.masking import Masking
 from meshport.observe.profile import PortProfiler
 from meshport.port_profile import LONGEST_VALUE, MASK, FieldProfile, PortProfile
@@ -18,6 +20,11 @@ from tests.compat import schemas
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PORT = Address.parse("operations/departures/events@1")
+BINDING = {
+    "address": str(PORT), "bootstrap_servers": "kafka:9092", "topic": "t", "partitions": 1, "key": (), "time": None,
+    "type": "t", "subject": "t-value", "schema_id": 1, "cleanup": "delete", "generation": 1, "status": "active",
+    "owner": "o", "envelope": "cloudevents",
+}  # fmt: skip
 INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
 
 
@@ -165,3 +172,29 @@ def test_a_contract_that_refers_to_itself_has_an_end() -> None:
     assert found.samples[0].data["tree"]["next"]["v"] == "b"
     for leaf, most in (("long", 100), ({"type": "record", "name": "shop.Empty", "fields": []}, 0)):
         assert len(Masking(schemas.schema(schemas.doubling(40, leaf)), "public").leaves(100)) == most
+
+
+def test_the_sample_of_a_port_is_bounded() -> None:
+    """Few events of a look are taken, a profile comes at most each five minutes, and none where nothing new came."""
+    contract = schema(field("number", "int"))
+    binding = Binding.model_validate(BINDING | {"schema_text": contract.text, "fingerprint": contract.fingerprint})
+    sampled = SampledPort(binding, "internal")
+    assert sampled.profile(0) is None
+
+    def look(first: int) -> None:
+        sampled.note([
+            Event(envelope=Envelope("s", "t"), id=str(each), time=NOON, data={"number": each}, partition=0, offset=each)
+            for each in range(first, first + 1000)
+        ])  # fmt: skip
+
+    look(0)
+    found = sampled.profile(0)
+    assert found is not None
+    assert (found.events, found.fields[0].minimum, found.samples[0].offset) == (100, "900", 999)
+    assert sampled.profile(EVERY_MS) is None
+    for first in (1000, 2000, 3000):
+        look(first)
+    assert sampled.profile(EVERY_MS - 1) is None
+    found = sampled.profile(EVERY_MS)
+    assert found is not None
+    assert (found.events, found.fields[0].maximum) == (300, "2999")

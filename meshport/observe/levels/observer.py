@@ -22,6 +22,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.observe.levels.cluster_reader import ClusterReader
 from meshport.observe.levels.port_observation import PortObservation
 from meshport.observe.products import RegisteredProducts, registered_products
+from meshport.port_profile import PortProfile
 from meshport.product import Status
 from meshport.service_levels import MeasuredLevels
 
@@ -49,12 +50,14 @@ class PortReport:
         measured: what was measured.
         changed: the promises whose state has changed, in words; all of them at the first look.
         events: how many messages of the port the look read.
+        profile: what its events look like; None where that is not due.
     """
 
     address: Address
     measured: MeasuredLevels
     changed: frozenset[str]
     events: int
+    profile: PortProfile | None = None
 
 
 def wall_clock_ms() -> int:
@@ -163,7 +166,8 @@ class Observer:
         for each in ports:
             levels, measurement, changed = each.judge(now_ms)
             measured = MeasuredLevels(at=at, valid_until=at + self._valid, levels=levels, measurement=measurement)
-            yield PortReport(each.address, measured, changed, counts.get(each.binding.topic, 0))
+            events = counts.get(each.binding.topic, 0)
+            yield PortReport(each.address, measured, changed, events, each.profile(now_ms))
 
     def _read(self, cluster: ClusterReader, ports: list[PortObservation], now_ms: int) -> dict[str, int]:
         """Read what came of some ports of a cluster, and return how many messages of each topic."""

@@ -13,7 +13,7 @@ from typing import Final
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import MeshError
-from meshport.event import UNREADABLE, SchemaSource, reader_for
+from meshport.event import UNREADABLE, Event, SchemaSource, reader_for
 from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.observe.levels.cluster_reader import Bounds, ClusterReader
@@ -21,7 +21,9 @@ from meshport.observe.levels.judgement import judged
 from meshport.observe.levels.port_measures import PortMeasures
 from meshport.observe.levels.promises import Promises
 from meshport.observe.levels.reading import EventReading
+from meshport.observe.levels.sampled_port import SampledPort
 from meshport.observe.levels.tally import DAY_MS, HOUR_MS, RECENT_MS
+from meshport.port_profile import PortProfile
 from meshport.product import OutputPort, Product
 from meshport.service_levels import JudgedLevel, Measurement, Volume
 
@@ -52,6 +54,7 @@ class PortObservation:
         self._limit = limit
         self._reader = reader_for(binding, schemas)
         self._measures = PortMeasures(self.promises, keyed=bool(binding.key))
+        self._sampled_port = SampledPort(binding, product.classification)
         self._positions: dict[int, int] = {}
         self._since_ms = 0
         self._looked_ms = 0
@@ -120,18 +123,21 @@ class PortObservation:
 
     def note(self, messages: Iterable[ReceivedMessage], now_ms: int) -> None:
         """Note messages of the port that were read."""
-        readings, newest = list[EventReading](), list[EventReading]()
+        readings, newest, events = list[EventReading](), list[EventReading](), list[Event]()
         for message in messages:
             self._positions[message.partition()] = message.offset() + 1
-            reading = self._reading(message, now_ms)
-            if reading is not None:
+            event = self._event(message, now_ms)
+            if event is not None:
+                reading = EventReading.of(event)
                 (readings if reading.recorded_ms >= self._since_ms else newest).append(reading)
+                events.append(event)
+        self._sampled_port.note(events)
         self._measures.note_earlier(newest, now_ms)
         self._measures.note(readings, now_ms)
 
-    def _reading(self, message: ReceivedMessage, now_ms: int) -> EventReading | None:
+    def _event(self, message: ReceivedMessage, now_ms: int) -> Event | None:
         try:
-            return EventReading.of(self._reader.read(*event_parts(self.binding.topic, message)))
+            return self._reader.read(*event_parts(self.binding.topic, message))
         except UNREADABLE:
             self._measures.note_unreadable(1, now_ms)
         except MeshError as error:  # the registry does not answer, and the schema is a new one
@@ -220,6 +226,10 @@ class PortObservation:
             return EventReading.of(self._reader.read(*event_parts(self.binding.topic, message)))
         except MeshError:
             return None
+
+    def profile(self, now_ms: int) -> PortProfile | None:
+        """Return what the events look like; None where that is not due."""
+        return self._sampled_port.profile(now_ms)
 
     def judge(self, now_ms: int) -> tuple[tuple[JudgedLevel, ...], Measurement, frozenset[str]]:
         """Return the judgement of each promise, what was measured, and the promises whose state has changed."""

@@ -54,6 +54,8 @@ class Reporting:
         for each in reports:
             try:
                 self._registry.service_levels.report(each.address, each.measured)
+                if each.profile is not None:
+                    self._registry.service_levels.report_profile(each.profile)
             except NotRegistered:
                 continue  # it was retired or dropped since the observer looked
             except RegistrationRefused:

@@ -138,6 +138,11 @@ def test_each_fault_is_named_in_the_registry(mesh_alone: Mesh) -> None:
         summary = mesh_alone.registry.refresh(bindings[name].address).service_levels
         assert summary is not None
         assert summary.state is LevelState.BROKEN
+    profile = mesh_alone.registry.service_levels.profile(bindings["healthy"].address)
+    assert [each.path for each in profile.fields] == ["number", "celsius", "room", "at"]
+    assert profile.fields[1].values == profile.events > 0
+    assert profile.fields[1].histogram.counts
+    assert set(profile.samples[0].data) == {"number", "celsius", "room", "at"}
     with Subscriber(RESULTS, mesh_alone.registry, kafka=CONNECTIONS) as subscriber:
         events = take(subscriber, len(bindings) * 5)
     assert {each.data["address"] for each in events} >= {str(each.address) for each in bindings.values()}
