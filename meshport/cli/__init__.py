@@ -59,6 +59,7 @@ VERBS: Final = {
     "json-schema": _Verb("mesh:json_schema", "Print the JSON Schema of product.yaml, for editors."),
     "lineage": _Verb("mesh:lineage", "List the products upstream and downstream of a product."),
     "generate": _Verb("generate:generate", "Write a typed client of a port as source code: types, a publisher, a subscriber."),
+    "mcp": _Verb("mcp:mcp", "Serve the mesh to an assistant by the Model Context Protocol, over stdin and stdout."),
     "schema": _Verb("mesh:schema", "Print the Avro schema of a port's contract, complete: shared types are spelled out."),
     "export": _Verb("export:export", "Write the mesh or one product as a document that other tools read."),
     "deprecate": _Verb("lifecycle:deprecate", "Announce the end of a product, with a day and a successor, or take that back."),

@@ -15,6 +15,7 @@ from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.login import RegistryLogin
 from meshport.registry.requests import AsyncRequests, AsyncTransport, login_of
 from meshport.schema import Schema
+from meshport.search import SearchPage
 
 __all__ = ["AsyncRegistry"]
 
@@ -72,6 +73,10 @@ class AsyncRegistry:
     ) -> ProductPage:
         """See `Registry.search`."""
         return await self._requests.take(calls.search(text, offset=offset, limit=limit, **narrowed))
+
+    async def find(self, text: str, *, offset: int = 0, limit: int = 20, **narrowed: str) -> SearchPage:
+        """See `Registry.find`."""
+        return await self._requests.take(calls.find(text, offset=offset, limit=limit, **narrowed))
 
     async def lineage(self, address: Address | str) -> Lineage:
         """See `Registry.lineage`."""

@@ -11,6 +11,7 @@ from meshport.address import Address
 from meshport.binding import RegisteredProduct
 from meshport.catalog import Health, Lineage, ProductPage, ProductPast, Reader
 from meshport.registry.requests import Call, Steps, parse_response
+from meshport.search import SearchPage
 
 _DOCUMENT: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
@@ -28,6 +29,12 @@ def search(text: str | None, *, offset: int, limit: int, **narrowed: str) -> Ste
     """See `Registry.search`."""
     query = {"q": text, "offset": offset, "limit": limit, **narrowed}
     return parse_response((yield Call("/api/v1/dataproducts", query)), ProductPage.model_validate_json)
+
+
+def find(text: str, *, offset: int, limit: int, **narrowed: str) -> Steps[SearchPage]:
+    """See `Registry.find`."""
+    query = {"q": text, "offset": offset, "limit": limit, **narrowed}
+    return parse_response((yield Call("/api/v1/search", query)), SearchPage.model_validate_json)
 
 
 def lineage(address: Address | str) -> Steps[Lineage]:

@@ -45,6 +45,7 @@ from meshport.registry.policies import RegistryPolicies
 from meshport.registry.requests import Requests, Transport, login_of, parse_response
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
+from meshport.search import SearchPage
 from meshport.snapshot import ImportBatch, ImportCounts
 
 _WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
@@ -131,6 +132,20 @@ class Registry:
             RegistryUnavailable: the registry did not answer.
         """
         return self._requests.take(calls.search(text, offset=offset, limit=limit, **narrowed))
+
+    def find(self, text: str, *, offset: int = 0, limit: int = 20, **narrowed: str) -> SearchPage:
+        """Return a page of the products that a search finds, the best first; typos are forgiven.
+
+        Args:
+            text: words of names, descriptions, fields, documentation, tags, owners or topics.
+            offset: the number of products to skip.
+            limit: the number of products to return, 100 at most.
+            narrowed: `domain`, `archetype`, `status`, `classification`, `owner` or `tag` that the products have.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._requests.take(calls.find(text, offset=offset, limit=limit, **narrowed))
 
     def lineage(self, address: Address | str) -> Lineage:
         """Return every product upstream and downstream of a product.

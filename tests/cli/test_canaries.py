@@ -22,7 +22,17 @@ from tests.registry.door import made_key
 from tests.waiting import PATIENCE_S
 
 # Commands that ask nobody.
-HERE: Final = {"new", "check", "json-schema", "dashboards", "gate rules", "gate explain", "policy explain", "logout"}
+HERE: Final = {
+    "new",
+    "check",
+    "json-schema",
+    "dashboards",
+    "gate rules",
+    "gate explain",
+    "policy explain",
+    "logout",
+    "mcp",
+}
 ALL: Final = {
     "init": ["made"],
     "new": ["shop/others", "--owner", "shop"],
@@ -51,6 +61,7 @@ ALL: Final = {
     "json-schema": [],
     "lineage": [ORDERS],
     "schema": [ORDERS],
+    "mcp": [],
     "generate": [ORDERS, "--language", "python", "--output", "clients"],
     "gate check": ["--history"],
     "gate rules": [],
