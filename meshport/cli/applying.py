@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from meshport.address import Address
 from meshport.cli.acls import AclPlan, MeshAcls
+from meshport.cli.glossary_changes import GlossaryChanges
 from meshport.cli.output import emit, say
 from meshport.cli.policy_changes import PolicyChanges
 from meshport.cli.session import (
@@ -31,6 +33,7 @@ from meshport.project.apply import ProductPlan, carry_out, plan
 from meshport.project.check import Contracts, check_process, unknown_inputs
 from meshport.project.contracts import check_contracts
 from meshport.project.follow import follow_process
+from meshport.project.glossary import project_glossary
 from meshport.project.policies import policy_texts
 from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
@@ -82,6 +85,8 @@ def check(
     if texts := policy_texts(project):
         PolicySet(texts)
         say(f"{_counted(len(texts), 'file')} of policies well-formed; `meshport policy test` runs their tests")
+    if terms := sum(len(each) for each in project_glossary(project).values()):
+        say(f"{_counted(terms, 'term')} in the glossary")
     say(
         f"{_counted(len(project.products), 'product')} well-formed"
         + (f"; {unchecked} not checked against their inputs" if unchecked else "")
@@ -132,7 +137,8 @@ def apply(
 ) -> None:
     """Register this project's products and create their topics; nothing is deleted.
 
-    Policies of the project are applied last: policies/*.cedar, and policies.cedar beside the products of a domain.
+    Policies of the project are applied last: policies/*.cedar, and policies.cedar beside the products of a domain; and the terms
+    of glossary.yaml.
 
     Where the cluster runs an authorizer, the ACLs that the process of each product needs are created too.
 
@@ -152,7 +158,8 @@ def apply(
     with open_registry(registry) as mesh:
         planned = plan(project.products, mesh, admins := ClusterAdmins(clusters, admin_of))
         acls = AclPlan(MeshAcls(mesh, clusters, planned), planned, revoke or ())
-        _apply(planned, acls, PolicyChanges(project, mesh), mesh, admins, plan_only, json)
+        texts = (PolicyChanges(project, mesh), GlossaryChanges(project, mesh))
+        _apply(planned, acls, texts, mesh, admins, plan_only, json)
 
 
 def admin_of(cluster: KafkaConfig) -> Admin:
@@ -164,7 +171,7 @@ def admin_of(cluster: KafkaConfig) -> Admin:
 def _apply(
     planned: list[ProductPlan],
     acls: AclPlan,
-    policies: PolicyChanges,
+    texts: Sequence[PolicyChanges | GlossaryChanges],
     mesh: Registry,
     admins: ClusterAdmins,
     plan_only: bool,
@@ -177,7 +184,7 @@ def _apply(
             say(f"{address.key}: as it is")
         for change in changes:
             say(f"{address.key}: {change}")
-    for note in (*acls.notes(), *policies.lines()):
+    for note in (*acls.notes(), *(line for each in texts for line in each.lines())):
         say(note)
     for each in planned:
         if not plan_only:
@@ -190,9 +197,11 @@ def _apply(
         acls.revoke()
         for line in acls.carry_out_grants():
             say(line)
-        policies.carry_out()
+        for scope in texts:
+            scope.carry_out()
     if json:
-        policies.emit(done=not plan_only)
+        for scope in texts:
+            scope.emit(done=not plan_only)
     todo = sum(each.changes or bool(acls.missing(each.product.product.address)) for each in planned)
     if plan_only:
         say(f"{todo} of {_counted(len(planned), 'product')} would change; nothing was done")

@@ -32,6 +32,7 @@ from meshport.local.process_metrics import ProcessMetrics
 from meshport.local.secured import OPERATOR
 from meshport.local.supervisor import Pause, Say, Supervisor
 from meshport.project.apply import carry_out, plan
+from meshport.project.glossary import glossary_plans, project_glossary
 from meshport.project.policies import policy_plans, policy_texts
 from meshport.project.project import Project
 from meshport.registry import Registry
@@ -103,6 +104,9 @@ class LocalMesh:
                 self.registry.policies.apply(scope.domain, scope.texts)
             for line in scope.changed:
                 say(line)
+        for glossary in glossary_plans(project_glossary(project), self.registry.glossary):
+            if glossary.changed:
+                self.registry.glossary.declare(glossary.domain, glossary.terms)
         self._logins.admit(each.product for each in project.products)
         for change in (change for each in planned for change in each.ids if change.before is not None):
             say(str(change))

@@ -37,11 +37,13 @@ from meshport.registry.api_keys import RegistryKeys
 from meshport.registry.audit import AuditLog
 from meshport.registry.calls import to_address
 from meshport.registry.generations import PortGenerations
+from meshport.registry.glossary import RegistryGlossary
 from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.login import RegistryLogin
 from meshport.registry.measured import RegistryLevels
 from meshport.registry.policies import RegistryPolicies
+from meshport.registry.problems import RegistryProblems
 from meshport.registry.requests import Requests, Transport, login_of, parse_response
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
@@ -377,6 +379,16 @@ class Registry:
     def access(self) -> RegistryGrants:
         """Requests for access and grants."""
         return RegistryGrants(self._requests)
+
+    @property
+    def problems(self) -> RegistryProblems:
+        """Problem reports on products."""
+        return RegistryProblems(self._requests)
+
+    @property
+    def glossary(self) -> RegistryGlossary:
+        """The glossary of the mesh."""
+        return RegistryGlossary(self._requests)
 
     @property
     def policies(self) -> RegistryPolicies:

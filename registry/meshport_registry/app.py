@@ -27,6 +27,7 @@ from meshport_registry import (
     import_api,
     mesh_api,
     policies_api,
+    problems_api,
     profiles_api,
     service_levels_api,
 )
@@ -41,6 +42,7 @@ from meshport_registry.catalog.pages import home
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import Forbidden, InvalidRequest, StoreFailed, Unauthenticated, UnreadableBody, render
+from meshport_registry.glossary import api as glossary_api
 from meshport_registry.identity import keys_api
 from meshport_registry.identity.door import open_door
 from meshport_registry.identity.middleware import CHALLENGES, IdentityMiddleware
@@ -69,10 +71,12 @@ _MESH_ROUTERS: Final = (
     profiles_api.router,
     policies_api.router,
     access_api.router,
+    problems_api.router,
     audit_api.router,
     keys_api.router,
     import_api.router,
     search_api.router,
+    glossary_api.router,
     mesh_api.health_router,
 )
 

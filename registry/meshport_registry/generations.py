@@ -29,7 +29,7 @@ from meshport.generations import (
 )
 from meshport.product import Status
 from meshport_registry import tables
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, NotInMesh, RequestRefused
 from meshport_registry.lifecycle import next_revision
@@ -264,7 +264,9 @@ def switch_generation(
         line.change(number, state=GenerationState.LIVE, holder=None, phase=None, held_until=None)
         line.bind(number, row.topic, wanted.topic_id, len(begun))
         summary = f"{line.address} is switched to generation {number}, in the topic {row.topic}"
-        record(connection, MeshChange.of_product(ChangeKind.SWITCHED, line.product, line.address, summary, item=number))
+        record(
+            connection, MeshChange.of_product(MeshChangeKind.SWITCHED, line.product, line.address, summary, item=number)
+        )
     return choose_binding(bindings_of(connection, line.product, cluster), line.address)
 
 
@@ -319,7 +321,7 @@ def retire_generation(connection: Connection, address: Address, number: int) -> 
         summary = f"generation {number} of {line.address} is retired: its topic {row.topic} may be deleted"
         record(
             connection,
-            MeshChange.of_product(ChangeKind.GENERATION_RETIRED, line.product, line.address, summary, item=number),
+            MeshChange.of_product(MeshChangeKind.GENERATION_RETIRED, line.product, line.address, summary, item=number),
         )
     return generations(connection, line.address)
 

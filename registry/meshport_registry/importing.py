@@ -16,7 +16,7 @@ from meshport.compat.judgement import SchemaReading
 from meshport.schema import is_plain_json
 from meshport.snapshot import AVRO, MODES, ImportBatch, ImportCounts, SettingCopy, VersionCopy
 from meshport_registry import tables
-from meshport_registry.changes.change import MESH, ChangeKind, MeshChange
+from meshport_registry.changes.change import MESH, MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, RequestRefused
 from meshport_registry.schema_ids import IMPORT_CEILING
@@ -112,7 +112,7 @@ def import_batch(connection: Connection, batch: ImportBatch, candidates: Sequenc
     parts = [f"{number} {name.replace('_', ' ')}" for name, number in work.counts.items() if number]
     if counts != ImportCounts(unchanged=counts.unchanged):
         summary = f"imported from another registry: {', '.join(parts)}"
-        record(connection, MeshChange(kind=ChangeKind.IMPORTED, about=MESH, summary=summary))
+        record(connection, MeshChange(kind=MeshChangeKind.IMPORTED, about=MESH, summary=summary))
     return counts
 
 

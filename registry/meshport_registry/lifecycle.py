@@ -12,7 +12,7 @@ from meshport.catalog import Deprecation, Reader, Retirement
 from meshport.product import Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
-from meshport_registry.changes.change import ChangeKind, MeshChange, end_of
+from meshport_registry.changes.change import MeshChange, MeshChangeKind, end_of
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, InvalidRequest, NotInMesh
 from meshport_registry.lineage import readers
@@ -64,7 +64,7 @@ def deprecate(connection: Connection, guid: str, wanted: Deprecation) -> None:
     successor = wanted.successor or product.successor
     ends = {"until": end_of(wanted.on), "successor": successor}
     summary = f"{product.address} is deprecated, and may go after {wanted.on}{_moving(successor)}"
-    record(connection, MeshChange.of_product(ChangeKind.DEPRECATED, row, product.address, summary, **ends))
+    record(connection, MeshChange.of_product(MeshChangeKind.DEPRECATED, row, product.address, summary, **ends))
 
 
 def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
@@ -91,7 +91,7 @@ def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
         )
     successor = wanted.successor or product.successor
     summary = f"{address} is retired{_moving(successor)}"
-    retired = MeshChange.of_product(ChangeKind.RETIRED, row, address, summary, successor=successor)
+    retired = MeshChange.of_product(MeshChangeKind.RETIRED, row, address, summary, successor=successor)
     if wanted.port is None:
         _store(connection, row, {"status": Status.RETIRED, "successor": successor})
         record(connection, retired)
@@ -120,7 +120,7 @@ def activate(connection: Connection, guid: str) -> None:
         raise Conflict(f"{product.address} is a draft, not deprecated", hint="`status: active` in its product.yaml")
     _store(connection, row, {"status": Status.ACTIVE, "deprecated_on": None, "successor": None})
     summary = f"{product.address} is no longer deprecated"
-    record(connection, MeshChange.of_product(ChangeKind.ACTIVATED, row, product.address, summary))
+    record(connection, MeshChange.of_product(MeshChangeKind.ACTIVATED, row, product.address, summary))
 
 
 def _moving(successor: Address | None) -> str:

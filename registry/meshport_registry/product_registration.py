@@ -21,7 +21,7 @@ from meshport.process.logic.declared_reads import ReadPort, addresses_read, wron
 from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, Incompatible, NotInMesh, RequestRefused
 from meshport_registry.gate import gate_judgement
@@ -164,7 +164,7 @@ def register_product(
 def _change(stored: Row[Any], product: Product, plan: _RegistrationPlan, *, new: bool) -> MeshChange:
     changed = [each.item for each in plan.changed]
     summary = f"{product.address} is registered" if new else f"{product.address} is changed: {', '.join(changed)}"
-    kind = ChangeKind.REGISTERED if new else ChangeKind.CHANGED
+    kind = MeshChangeKind.REGISTERED if new else MeshChangeKind.CHANGED
     return MeshChange.of_product(kind, stored, product.address, summary, changed=changed, notes=plan.notes)
 
 

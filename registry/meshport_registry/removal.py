@@ -10,11 +10,12 @@ from meshport.catalog import Removal
 from meshport.product import Status
 from meshport_registry import tables
 from meshport_registry.access.grants import forget_reader
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.lineage import readers
+from meshport_registry.problems import forget_reports
 from meshport_registry.products import descriptor_of, require_guid
 from meshport_registry.subject_deletion import delete_subject
 from meshport_registry.subjects import find_history
@@ -29,7 +30,7 @@ _OF_PRODUCT: Final = (
 
 
 def drop(connection: Connection, guid: str, wanted: Removal) -> None:
-    """Remove a product with its bindings, waivers and generations, and delete the versions of its subjects softly.
+    """Remove a product with its bindings, waivers, generations and reports, and delete the versions of its subjects softly.
 
     Schemas stay readable by their ids. The registry does not see Kafka, so the caller names the topics that hold no event
     and that no consumer group reads.
@@ -67,6 +68,7 @@ def drop(connection: Connection, guid: str, wanted: Removal) -> None:
     # The other writers of an adopted topic go on with its subject.
     others = {product.subject(port) for port in product.output_ports if port.adopted}
     names = [each for each in subjects if each not in others]
+    forget_reports(connection, guid)
     for table in _OF_PRODUCT:
         connection.execute(delete(table).where(table.c.guid == guid))
     forget_reader(connection, product.address.key)
@@ -78,7 +80,7 @@ def drop(connection: Connection, guid: str, wanted: Removal) -> None:
             delete_subject(connection, name, permanent=False)
     counter = str(next_revision(connection))
     summary = f"{product.address} is removed from the registry"
-    record(connection, MeshChange.of_product(ChangeKind.DROPPED, row, product.address, summary))
+    record(connection, MeshChange.of_product(MeshChangeKind.DROPPED, row, product.address, summary))
     rows = tables.setting.c.name == LAST_REMOVAL
     if not connection.execute(update(tables.setting).where(rows).values(value=counter)).rowcount:
         connection.execute(insert(tables.setting).values(name=LAST_REMOVAL, value=counter))

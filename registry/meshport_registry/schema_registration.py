@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert
 from meshport.compat.judgement import DefaultsJudgement
 from meshport.product import Compatibility
 from meshport_registry import tables
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Incompatible, InvalidSchema, InvalidVersion, NotPermitted, StoreBusy
 from meshport_registry.judging import Judged
@@ -113,7 +113,7 @@ def register_schema(
 
 def _recorded(connection: Connection, name: str, added: RegisteredVersion) -> RegisteredVersion:
     summary = f"version {added.version} of subject {name} is registered"
-    record(connection, MeshChange.of_subject(ChangeKind.SCHEMA_REGISTERED, name, summary, item=added.version))
+    record(connection, MeshChange.of_subject(MeshChangeKind.SCHEMA_REGISTERED, name, summary, item=added.version))
     return added
 
 

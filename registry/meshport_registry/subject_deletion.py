@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select, true, update
 
 from meshport_registry import tables
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import (
     NotPermitted,
@@ -60,7 +60,7 @@ def delete_version(connection: Connection, name: str, number: int, *, permanent:
         )
     _remove(connection, history, [number], permanent=permanent)
     summary = f"version {number} of subject {name} is deleted{' for good' if permanent else ''}"
-    record(connection, MeshChange.of_subject(ChangeKind.SCHEMA_DELETED, name, summary, item=number))
+    record(connection, MeshChange.of_subject(MeshChangeKind.SCHEMA_DELETED, name, summary, item=number))
     return number
 
 
@@ -90,7 +90,7 @@ def delete_subject(connection: Connection, name: str, *, permanent: bool) -> lis
         raise SubjectNotSoftDeleted(f"Subject '{name}' was not deleted first before being permanently deleted")
     _remove(connection, history, numbers, permanent=permanent)
     summary = f"subject {name} is deleted{' for good' if permanent else ''}"
-    record(connection, MeshChange.of_subject(ChangeKind.SCHEMA_DELETED, name, summary))
+    record(connection, MeshChange.of_subject(MeshChangeKind.SCHEMA_DELETED, name, summary))
     return numbers
 
 

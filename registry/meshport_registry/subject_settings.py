@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from meshport.product import Compatibility
 from meshport_registry import tables
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import LevelNotConfigured, ModeNotConfigured, NotPermitted
 from meshport_registry.subject_names import DEFAULT_CONTEXT, GLOBAL_CONTEXT
@@ -125,12 +125,12 @@ def set_level(connection: Connection, name: str | None, level: Compatibility | N
     if name is None or name == GLOBAL_CONTEXT:
         refuse_read_only(name or DEFAULT_CONTEXT, configured_mode(connection, name, or_global=True))
         _set_global(connection, "level" if name is None else "global-level", level)
-        _record(connection, ChangeKind.LEVEL_CHANGED, None, "compatibility level", level)
+        _record(connection, MeshChangeKind.LEVEL_CHANGED, None, "compatibility level", level)
         return
     subject = _configurable(connection, name, "compatibility")
     refuse_read_only(name, effective_mode(subject, settings))
     _set_own(connection, name, subject, level=level)
-    _record(connection, ChangeKind.LEVEL_CHANGED, name, "compatibility level", level)
+    _record(connection, MeshChangeKind.LEVEL_CHANGED, name, "compatibility level", level)
 
 
 def set_mode(connection: Connection, name: str | None, mode: Mode | None) -> None:
@@ -149,7 +149,7 @@ def set_mode(connection: Connection, name: str | None, mode: Mode | None) -> Non
     else:
         _set_own(connection, name, _configurable(connection, name, "mode"), mode=mode)
     of = None if name == GLOBAL_CONTEXT else name
-    _record(connection, ChangeKind.MODE_CHANGED, of, "mode", mode)
+    _record(connection, MeshChangeKind.MODE_CHANGED, of, "mode", mode)
 
 
 def take_settings(connection: Connection, name: str | None, level: Compatibility | None, mode: Mode | None) -> None:
@@ -173,10 +173,10 @@ def remove_every_mode(connection: Connection) -> None:
     owned = select(tables.binding.c.subject_id)
     connection.execute(update(tables.subject).where(tables.subject.c.id.not_in(owned)).values(mode=None))
     _set_global(connection, "mode", None)
-    _record(connection, ChangeKind.MODE_CHANGED, None, "mode", None)
+    _record(connection, MeshChangeKind.MODE_CHANGED, None, "mode", None)
 
 
-def _record(connection: Connection, kind: ChangeKind, name: str | None, what: str, value: str | None) -> None:
+def _record(connection: Connection, kind: MeshChangeKind, name: str | None, what: str, value: str | None) -> None:
     of = "every subject that has none of its own" if name is None else f"subject {name}"
     summary = f"the {what} of {of} is removed" if value is None else f"the {what} of {of} is {value}"
     record(connection, MeshChange.of_subject(kind, name, summary))

@@ -298,6 +298,50 @@ access_grant = Table(
     Column("reason", Text),
 )
 
+glossary_term = Table(
+    "glossary_term",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("definition", Text, nullable=False),
+    # NULL is the owners of the domain.
+    Column("owner", Text),
+    Column("polyseme", Boolean, nullable=False),
+    # JSON: a list of addresses.
+    Column("used_in", Text, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+
+# What a reader reports of a product; never deleted while its product is registered.
+problem_report = Table(
+    "problem_report",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("guid", String(36), ForeignKey("product.guid"), nullable=False),
+    # NULL is the whole product, or every line of the port.
+    Column("port", Text),
+    Column("major", Integer),
+    Column("title", Text, nullable=False),
+    Column("text", Text),
+    Column("state", String(20), nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_by", Text),
+    Column("closed_at", BigInteger),
+    Column("reason", Text),
+    Index(None, "guid", "state"),
+)
+
+problem_answer = Table(
+    "problem_answer",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("report", Integer, ForeignKey("problem_report.id"), nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("answered_by", Text, nullable=False),
+    Column("answered_at", BigInteger, nullable=False),
+)
+
 # The ACLs that were created for grants, on any cluster; "" is the default one.
 granted_acl = Table(
     "granted_acl",

@@ -15,7 +15,7 @@ from meshport.catalog import Waiver, WaiverRequest
 from meshport.compat import RULES
 from meshport.rfc3339 import day
 from meshport_registry import changes, tables
-from meshport_registry.changes.change import ChangeKind, MeshChange, end_of
+from meshport_registry.changes.change import MeshChange, MeshChangeKind, end_of
 from meshport_registry.errors import NotInMesh, RequestRefused
 from meshport_registry.identity.caller import Caller
 from meshport_registry.products import find_address, require_address
@@ -75,11 +75,11 @@ def record(connection: Connection, wanted: WaiverRequest, today: date, caller: C
     ).scalar_one()
     waiver = _find(connection, number)
     summary = f"{approver} waives {wanted.rule} at {wanted.path or address} until {wanted.until}: {wanted.reason}"
-    changes.record(connection, _change(ChangeKind.WAIVED, row, waiver, summary))
+    changes.record(connection, _change(MeshChangeKind.WAIVED, row, waiver, summary))
     return waiver
 
 
-def _change(kind: ChangeKind, product: Row[Any], waiver: Waiver, summary: str) -> MeshChange:
+def _change(kind: MeshChangeKind, product: Row[Any], waiver: Waiver, summary: str) -> MeshChange:
     return MeshChange.of_product(kind, product, waiver.address, summary, item=waiver.id, until=end_of(waiver.until))
 
 
@@ -144,7 +144,7 @@ def revoke(connection: Connection, number: int) -> Waiver:
     waiver = _find(connection, number)
     if revoked:
         product, summary = require_address(connection, waiver.address), f"the waiver of {waiver.rule} is revoked"
-        changes.record(connection, _change(ChangeKind.WAIVER_REVOKED, product, waiver, summary))
+        changes.record(connection, _change(MeshChangeKind.WAIVER_REVOKED, product, waiver, summary))
     return waiver
 
 

@@ -40,13 +40,14 @@ PRODUCT: Final = f"/api/v1/dataproducts/{plays()[0].id}"
 GUID: Final = "/api/v1/dataproducts/{guid}"
 OPEN: Final = OpenGeneration(holder="me", seconds=30, made_by="logic")
 OFFSETS: Final = dict.fromkeys(range(4), 7)
-DECLARED: Final = ProductRegistration(
-    descriptor=plays()[0], schemas={port: each.text for port, each in plays()[1].items()}
-)
+# Confidential, so that not every known caller may read it.
+PLAYS, SCHEMAS = plays(classification="confidential")
+DECLARED: Final = ProductRegistration(descriptor=PLAYS, schemas={port: each.text for port, each in SCHEMAS.items()})
 # For another product than the caller without rights, who may ask for itself.
 ASKED: Final = {"address": "player/plays", "reader": "billing/reports", "purpose": "reports"}
 ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
 WAIVED: Final = {"line": "events@1"} | waiver_of_track().model_dump(mode="json", exclude={"address"})
+PROBLEM: Final = {"address": "player/plays", "title": "no plays since noon"}
 # Calls that change something, in an order in which all of them can: the route, the path and the body of each.
 CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", "/api/v1/dataproducts"), "/api/v1/dataproducts", DECLARED),
@@ -81,6 +82,11 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", f"{ACTIVITY}/waive"), "/catalog/activity/player/plays/waive", WAIVED),
     (("POST", f"{ACTIVITY}/deprecate"), "/catalog/activity/player/plays/deprecate", {"on": "2100-01-01"}),
     (("POST", f"{ACTIVITY}/activate"), "/catalog/activity/player/plays/activate", {"sure": "yes"}),
+    (("POST", "/api/v1/problems"), "/api/v1/problems", PROBLEM),
+    (("POST", "/api/v1/problems/{number}/answer"), "/api/v1/problems/1/answer", {"text": "we are on it"}),
+    (("POST", "/api/v1/problems/{number}/close"), "/api/v1/problems/1/close", {"reason": "mended"}),
+    (("POST", "/api/v1/problems"), "/api/v1/problems", PROBLEM),
+    (("POST", "/api/v1/problems/{number}/withdraw"), "/api/v1/problems/2/withdraw", {"reason": "our own fault"}),
     (("POST", "/api/v1/access/acls"), "/api/v1/access/acls", {"added": []}),
     (("POST", f"{GUID}/deprecate"), f"{PRODUCT}/deprecate", Deprecation(on=utc_today())),
     (("POST", f"{GUID}/activate"), f"{PRODUCT}/activate", None),
@@ -101,6 +107,7 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("DELETE", "/subjects/{subject}"), "/subjects/a", None),
     (("PUT", "/api/v1/policies"), "/api/v1/policies", {"texts": {}}),
     (("PUT", "/api/v1/policies/{domain}"), "/api/v1/policies/player", {"texts": {}}),
+    (("PUT", "/api/v1/glossary/{domain}"), "/api/v1/glossary/player", {"terms": {"play": {"definition": "a track"}}}),
     (("POST", "/api/v1/import"), "/api/v1/import", {"settings": []}),
     (("POST", "/api/v1/keys"), "/api/v1/keys", {"name": "shop/orders"}),
     (("POST", "/api/v1/keys/{key_id}/rotate"), "/api/v1/keys/KEY/rotate", {"overlap_hours": 1}),

@@ -123,6 +123,13 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("PUT", LEVELS): ADMIN,
     ("GET", PROFILE): READERS,
     ("PUT", PROFILE): ADMIN,
+    ("GET", "/api/v1/glossary"): KNOWN,
+    ("PUT", "/api/v1/glossary/{domain}"): OWNERS,
+    ("GET", "/api/v1/problems"): KNOWN,
+    ("POST", "/api/v1/problems"): READERS,
+    ("POST", "/api/v1/problems/{number}/answer"): OWNERS,
+    ("POST", "/api/v1/problems/{number}/close"): OWNERS,
+    ("POST", "/api/v1/problems/{number}/withdraw"): {"reader"},
     ("GET", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access/{number}/grant"): OWNERS,
@@ -175,11 +182,14 @@ DECLARATION: Final = ProductRegistration(
     descriptor=PLAYS, schemas={port: each.text for port, each in SCHEMAS.items()}
 ).model_dump(mode="json", by_alias=True)
 WAIVER: Final = waiver_of_track(approver=None).model_dump(mode="json")
+PROBLEM: Final = {"address": "player/plays", "title": "no plays since noon"}
 # Where a route would change what the cells after it are about, the body is one that the route refuses once it is asked.
 BODIES: Final[dict[str, Any]] = {
     "/api/v1/dataproducts": DECLARATION,
     "/api/v1/gate/check": DECLARATION,
     "/api/v1/waivers": WAIVER,
+    "/api/v1/problems": PROBLEM,
+    "/api/v1/problems/{number}/withdraw": {"reason": "our own fault"},
     "/api/v1/policies": {"texts": {}},
     "/api/v1/policies/{domain}": {"texts": {}},
     f"{GUID}/retire": {"port": 5},
@@ -229,7 +239,7 @@ def _tokens(provider: Issuer, stranger: Issuer) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """Serve a registry with keys and a provider, and the product player/plays with a waiver and a request for access."""
+    """Serve a registry with keys and a provider, and the product player/plays with a waiver, a request and a report."""
     with (
         _door(tmp_path_factory.mktemp("rights")) as served,
         plain_http(served.url) as http,
@@ -240,6 +250,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         assert (made.status_code, made.json()["approver"]) == (201, "mesh-stewards@example.org")
         asked = {"address": "player/plays", "reader": "billing@example.org", "purpose": "to look"}
         made = http.post("/api/v1/access", json=asked, headers=served.headers["other owner"])
+        assert (made.status_code, made.json()["id"]) == (201, 1), made.text
+        made = http.post("/api/v1/problems", json=PROBLEM, headers=served.headers["reader"])
         assert (made.status_code, made.json()["id"]) == (201, 1), made.text
         yield served
 

@@ -15,7 +15,7 @@ from meshport.address import Address
 from meshport.grants import AccessRequest, Grant, GrantApproval, GrantState
 from meshport.product import Product, Status
 from meshport_registry import tables
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, NotInMesh, RequestRefused
 from meshport_registry.identity.caller import unfit_name
@@ -142,9 +142,11 @@ def decide(
         values = {"state": GrantState.GRANTED, "ends_at": ends_at}
     changed = _change(connection, number, values | {"decided_by": caller, "decided_at": now, "reason": reason})
     if approved is None:
-        _record(connection, ChangeKind.REFUSED, number, "{reader} may not read {address}: {reason}")
+        _record(connection, MeshChangeKind.REFUSED, number, "{reader} may not read {address}: {reason}")
     else:
-        _record(connection, ChangeKind.GRANTED, number, "{reader} may read {address} until {until:%Y-%m-%d %H:%M} UTC")
+        _record(
+            connection, MeshChangeKind.GRANTED, number, "{reader} may read {address} until {until:%Y-%m-%d %H:%M} UTC"
+        )
     return changed
 
 
@@ -159,7 +161,7 @@ def revoke(connection: Connection, number: int, *, reason: str, caller: str) -> 
     if (state := _state(row, now)) is not GrantState.GRANTED:
         raise Conflict(f"request {number} of {row.reader} is {state}, and not granted")
     changed = _change(connection, number, _revoked(caller, now, reason))
-    _record(connection, ChangeKind.REVOKED, number, "{reader} may no longer read {address}: {reason}")
+    _record(connection, MeshChangeKind.REVOKED, number, "{reader} may no longer read {address}: {reason}")
     return changed
 
 
@@ -231,7 +233,7 @@ def _insert(connection: Connection, asked: Asked, wanted: AccessRequest, caller:
         "wanted_until": None if wanted.until is None else _microseconds(wanted.until),
     }
     number: int = connection.execute(_INSERT, asked._asdict() | values).scalar_one()
-    _record(connection, ChangeKind.ACCESS_REQUESTED, number, "{reader} asks to read {address}: {purpose}")
+    _record(connection, MeshChangeKind.ACCESS_REQUESTED, number, "{reader} asks to read {address}: {purpose}")
     return number
 
 
@@ -241,7 +243,7 @@ def _change(connection: Connection, number: int, values: dict[str, Any]) -> Gran
     return _find(connection, number)
 
 
-def _record(connection: Connection, kind: ChangeKind, number: int, summary: str) -> None:
+def _record(connection: Connection, kind: MeshChangeKind, number: int, summary: str) -> None:
     """Record a change of a request; `summary` has its attributes in braces."""
     row, now = _row(connection, number), now_us()
     grant = _grant(row, now)

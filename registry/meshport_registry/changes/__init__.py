@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from meshport_registry.changes.change import ChangeKind, MeshChange
+from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 
-__all__ = ["PROJECT", "MeshChange", "ChangeKind", "record"]
+__all__ = ["PROJECT", "MeshChange", "MeshChangeKind", "record"]
 
 PROJECT: Final = Path(__file__).parent / "project"
 """The mesh project that has the product: its descriptor and its contract."""

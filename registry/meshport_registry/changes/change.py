@@ -19,7 +19,7 @@ _MOST_TEXTS: Final = 100
 _LONGEST: Final = 500
 
 
-class ChangeKind(StrEnum):
+class MeshChangeKind(StrEnum):
     """What was done: the symbols of the contract's enum."""
 
     REGISTERED = "REGISTERED"
@@ -66,7 +66,7 @@ class MeshChange:
         successor: the address that readers move to.
     """
 
-    kind: ChangeKind
+    kind: MeshChangeKind
     about: str
     summary: str
     address: Address | None = None
@@ -79,7 +79,7 @@ class MeshChange:
     successor: Address | None = None
 
     @classmethod
-    def of_product(cls, kind: ChangeKind, product: Row[Any], address: Address, summary: str, **facts: Any) -> Self:
+    def of_product(cls, kind: MeshChangeKind, product: Row[Any], address: Address, summary: str, **facts: Any) -> Self:
         """Return a change of a product.
 
         Args:
@@ -100,7 +100,7 @@ class MeshChange:
         )
 
     @classmethod
-    def of_subject(cls, kind: ChangeKind, subject: str | None, summary: str, **facts: Any) -> Self:
+    def of_subject(cls, kind: MeshChangeKind, subject: str | None, summary: str, **facts: Any) -> Self:
         """Return a change of a subject; of every subject for None."""
         about = MESH if subject is None else f"subject:{subject}"
         return cls(kind=kind, about=about, summary=summary, **facts)

@@ -13,7 +13,7 @@ from meshport.catalog import AppliedPolicies, PoliciesOfScope
 from meshport.errors import PolicyError
 from meshport.policy import PolicySet, PolicyText
 from meshport_registry import tables
-from meshport_registry.changes.change import MESH, ChangeKind, MeshChange
+from meshport_registry.changes.change import MESH, MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.store import instant, now_us
@@ -78,7 +78,7 @@ def apply_policies(connection: Connection, domain: str | None, texts: Mapping[st
     next_revision(connection)
     about, of = (MESH, "the mesh") if domain is None else (f"domain:{domain}", f"the domain {domain}")
     summary = f"the policies of {of} are replaced; the set is version {policies.version}"
-    record(connection, MeshChange(kind=ChangeKind.POLICIES_CHANGED, about=about, summary=summary))
+    record(connection, MeshChange(kind=MeshChangeKind.POLICIES_CHANGED, about=about, summary=summary))
     return policies
 
 

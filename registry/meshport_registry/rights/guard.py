@@ -19,6 +19,7 @@ from meshport.catalog import ProductRegistration, WaiverRequest
 from meshport.errors import AddressError
 from meshport.grants import AccessRequest
 from meshport.policy import MESH, Action, Decision, ProductResource, Resource, written
+from meshport.problems import ProblemReportRequest
 from meshport.product import Product
 from meshport_registry.audit import audited_call
 from meshport_registry.errors import Forbidden, Unauthenticated
@@ -31,6 +32,7 @@ from meshport_registry.rights.known import (
     product_at,
     product_of_grant,
     product_of_guid,
+    product_of_problem,
     product_of_waiver,
     subject_resource,
 )
@@ -144,6 +146,14 @@ class Guard:
                 if number is None:
                     return MESH
                 return await self._known(("grant", number), partial(product_of_grant, number=number))
+            case About.REPORTED:
+                report = await _body(request, ProblemReportRequest)
+                return None if report is None else await self._at(report.address)
+            case About.PROBLEM:
+                number = _as_route(RowNumber, parts["number"])
+                if number is None:
+                    return MESH
+                return await self.decisions.store.read(partial(product_of_problem, number=number))
             case About.WAIVER:
                 number = _as_route(RowNumber, parts["number"])
                 if number is None:

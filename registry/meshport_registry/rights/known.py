@@ -33,6 +33,13 @@ _OF_GRANT: Final = (
 )
 
 
+_OF_PROBLEM: Final = (
+    select(tables.product)
+    .join(tables.problem_report, tables.problem_report.c.guid == tables.product.c.guid)
+    .where(tables.problem_report.c.id == bindparam("number"))
+)
+
+
 def owners_of(connection: Connection, domain: str) -> frozenset[str]:
     """Return the owners of the products of a domain, the retired ones included."""
     return frozenset(connection.execute(_OWNERS, {"domain": domain}).scalars())
@@ -61,6 +68,11 @@ def product_of_waiver(connection: Connection, number: int) -> Resource:
 def product_of_grant(connection: Connection, number: int) -> Resource:
     """Return the product that a request for access is for; the mesh where there is no such request."""
     return _resource(connection, connection.execute(_OF_GRANT, {"number": number}).one_or_none())
+
+
+def product_of_problem(connection: Connection, number: int) -> Resource:
+    """Return the product that a problem report is about; the mesh where there is no such report."""
+    return _resource(connection, connection.execute(_OF_PROBLEM, {"number": number}).one_or_none())
 
 
 def reader_resource(connection: Connection, product: Address) -> Resource:

@@ -34,6 +34,10 @@ class About(Enum):
     """The product of the address in the body of a request for access."""
     GRANT = auto()
     """The product of the request for access of the path's `number`."""
+    REPORTED = auto()
+    """The product of the address in the body of a problem report."""
+    PROBLEM = auto()
+    """The product of the problem report of the path's `number`."""
 
 
 class RouteRight(NamedTuple):
@@ -179,6 +183,15 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", "/api/v1/access/readers"): _DISCOVER,
     ("GET", "/api/v1/access/acls"): _DISCOVER,
     ("POST", "/api/v1/access/acls"): _ADMINISTER,
+    # problem reports
+    ("GET", "/api/v1/problems"): _DISCOVER,
+    ("POST", "/api/v1/problems"): RouteRight(Action.READ, About.REPORTED),
+    ("POST", "/api/v1/problems/{number}/answer"): RouteRight(Action.REGISTER, About.PROBLEM),
+    ("POST", "/api/v1/problems/{number}/close"): RouteRight(Action.REGISTER, About.PROBLEM),
+    ("POST", "/api/v1/problems/{number}/withdraw"): RouteRight(Action.READ, About.PROBLEM),
+    # the glossary
+    ("GET", "/api/v1/glossary"): _DISCOVER,
+    ("PUT", "/api/v1/glossary/{domain}"): RouteRight(Action.ADMINISTER, About.DOMAIN),
     # imports, keys, policies, the audit
     ("POST", "/api/v1/import"): _ADMINISTER,
     ("GET", "/api/v1/keys"): _ADMINISTER,
