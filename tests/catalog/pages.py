@@ -25,6 +25,9 @@ PAGES: Final = (
     "/catalog/data/player/plays",
     "/catalog/activity/operations/gates",
     "/catalog/activity/network/old-delays",
+    "/catalog/glossary",
+    "/catalog/glossary?q=nothing",
+    "/catalog/problems/operations/gates",
     "/catalog/login",
 )
 """A path of every kind of page; each shows a product of the tests' mesh."""

@@ -95,7 +95,7 @@ def test_up_runs_until_interrupted(
         assert Admin(KafkaConfig(facts["bootstrap_servers"])).brokers() == 1
         assert httpx2.get(f"{facts['registry_url']}/health", trust_env=False).json()["status"] == "ok"
         found = cli("search", "--json")  # without a name: the mesh that runs here
-        assert [each["address"] for each in found.lines] == ["mesh://mesh/changes"]
+        assert "mesh://mesh/changes" in [each["address"] for each in found.lines]
         changes = cli("tail", "mesh/changes", "--from-beginning", "--limit", "1", "--json")
         assert [each["data"]["summary"] for each in changes.lines] == ["mesh://mesh/changes is registered"]
         second = cli("up")

@@ -37,6 +37,17 @@ class AllowedActions(BaseModel):
     audit: bool = False
 
 
+async def may_do(request: Request, action: Action, address: Address) -> bool:
+    """Return whether the caller of a page may do something with a product, which is registered."""
+    guard: Guard = request.app.state.guard
+    caller: Caller = request.scope["state"]["caller"]
+    if guard.decisions.knows_local(caller):
+        return True
+    key = ("address", address.domain, address.product)
+    resource = await guard.decisions.resource(key, partial(product_at, address=address))
+    return (await guard.decisions.decide(caller, action, resource)).allowed
+
+
 async def allowed_actions(request: Request, address: Address) -> AllowedActions:
     """Return what the caller of a page may do with a product.
 

@@ -30,6 +30,7 @@ TABS: Final = (
     Tab("versions", "Versions"),
     Tab("lineage", "Lineage"),
     Tab("data", "Data"),
+    Tab("problems", "Problems"),
     Tab("activity", "Activity"),
 )
 """The pages about a product, in the order of their tabs."""

@@ -35,7 +35,7 @@ _NEXT: Final = _ADD.returning(tables.setting.c.value)
 _TRIM: Final = text(f'DELETE FROM {TABLE} WHERE "number" <= (SELECT max("number") FROM {TABLE}) - :most')  # noqa: S608 - the name is constant
 
 
-class _Writer(NamedTuple):
+class _OutboxAtRevision(NamedTuple):
     """The outbox of the port, as it was bound at a revision of the product; None where it takes no events."""
 
     product: tuple[str, int]
@@ -43,7 +43,7 @@ class _Writer(NamedTuple):
 
 
 # Of each database that this process writes to; its one writing thread alone uses it.
-_WRITERS: Final[WeakKeyDictionary[Engine, _Writer]] = WeakKeyDictionary()
+_WRITERS: Final[WeakKeyDictionary[Engine, _OutboxAtRevision]] = WeakKeyDictionary()
 
 
 def record(connection: Connection, change: MeshChange) -> None:
@@ -80,7 +80,7 @@ def skip_numbers(connection: Connection, count: int) -> None:
 def _outbox(connection: Connection, product: Row[Any]) -> Outbox | None:
     known, found = (product.guid, product.revision), _WRITERS.get(connection.engine)
     if found is None or found.product != known:
-        found = _WRITERS[connection.engine] = _Writer(known, _opened(connection))
+        found = _WRITERS[connection.engine] = _OutboxAtRevision(known, _opened(connection))
     return found.outbox
 
 

@@ -8,15 +8,31 @@ from meshport_registry.catalog.pages import (
     changes,
     data,
     domain,
+    glossary,
     lineage,
     login,
+    problems,
     product,
     search,
     static,
     versions,
 )
 
-_PAGES: Final = (product, access, versions, lineage, data, activity, changes, domain, search, login, static)
+_PAGES: Final = (
+    product,
+    access,
+    versions,
+    lineage,
+    data,
+    activity,
+    changes,
+    problems,
+    domain,
+    glossary,
+    search,
+    login,
+    static,
+)
 ROUTERS: Final = tuple(page.router for page in _PAGES)
 """The routers of the pages, but for the home page, whose `/` comes before Confluent's."""
 
