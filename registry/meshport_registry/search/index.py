@@ -26,7 +26,7 @@ _PARTS: Final = 3  # bits
 _RIGHT: Final = 2
 _ONE_WRONG: Final = 6
 # Words that begin with one that is still being typed. A single letter begins thousands.
-_MOST_BEGINNINGS: Final = 100
+_MOST_BEGINNINGS: Final = 50
 # Words that a wrong one may mean, the nearest first.
 _MEANT: Final = 8
 _BEGINS: Final = 0.8
