@@ -9,6 +9,7 @@ from meshport.binding import Binding
 from meshport.errors import FileError
 from meshport.generate.client_port import ClientPort
 from meshport.generate.contract import ContractTypes
+from meshport.generate.csharp import csharp_files
 from meshport.generate.go import GO_NAMES, go_files
 from meshport.generate.java import java_files
 from meshport.generate.python import python_files
@@ -25,6 +26,7 @@ class Language(StrEnum):
     TYPESCRIPT = "typescript"
     JAVA = "java"
     GO = "go"
+    CSHARP = "csharp"
 
 
 def client_files(binding: Binding, language: Language) -> dict[Path, str]:
@@ -47,6 +49,8 @@ def client_files(binding: Binding, language: Language) -> dict[Path, str]:
             return java_files(ClientPort(binding, ContractTypes(schema)))
         case Language.GO:
             return go_files(ClientPort(binding, ContractTypes(schema, GO_NAMES)))
+        case Language.CSHARP:
+            return csharp_files(ClientPort(binding, ContractTypes(schema)))
 
 
 def write_files(folder: Path, files: dict[Path, str]) -> dict[Path, bool]:

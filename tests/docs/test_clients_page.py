@@ -74,6 +74,9 @@ def test_the_python_of_the_page(gates: Mesh, tmp_path: Path) -> None:
     """The command writes the module, and the program publishes an object and reads it."""
     shell(block("sh"), tmp_path, MESHPORT_REGISTRY=gates.url)
     assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*.*")) == [
+        "clients/csharp/GateChangePort.cs",
+        "clients/csharp/OperationsGateChangesEvents.csproj",
+        "clients/csharp/operations-gate-changes-events.avsc",
         "clients/gates/operations_gate_changes_events.go",
         "clients/java/pom.xml",
         "clients/java/src/main/avro/operations-gate-changes-events.avsc",

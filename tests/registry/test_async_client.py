@@ -49,6 +49,7 @@ def test_both_clients_give_the_same_answers(registry: Registry) -> None:
         "product": ("player/plays",),
         "search": ("plays",),
         "lineage": ("player/plays",),
+        "find": ("plays",),
         "readers": ("player/plays",),
         "past": ("player/plays",),
         "by_id": (port.schema_id,),
