@@ -117,6 +117,15 @@ def test_a_project_declares_its_glossary(sqlite: str, project: Project, cli: Run
     assert "the glossary has no such term" in nothing.err
 
 
+def test_the_reference_mesh_says_what_its_words_mean() -> None:
+    """Its glossary is well-formed, and has a definition of each of its polysemes."""
+    project = Project(Path(__file__).parents[2])
+    terms = {name: term for own in project_glossary(project).values() for name, term in own.items()}
+    assert {name for name, term in terms.items() if term.polyseme} == set(project.common.polysemes)
+    products = {each.product.address for each in project.products}
+    assert {address.of_product for term in terms.values() for address in term.used_in} <= products
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
