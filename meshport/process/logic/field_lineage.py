@@ -76,7 +76,7 @@ def field_lineage(pipeline: Pipeline, inputs: Mapping[Address, InputContract], o
         inputs: the contracts of its input and of joined products, by the addresses that the pipeline names.
         output: the fields of the output's contract, in order.
     """
-    walk = _Walk(pipeline.input, inputs)
+    walk = _LineageWalk(pipeline.input, inputs)
     for operator in pipeline.operators:
         walk.step(operator)
     known = {name: walk.made[name] for name in output if name in walk.made}
@@ -119,7 +119,7 @@ def _unique(origins: Iterable[FieldOrigin]) -> tuple[FieldOrigin, ...]:
 
 
 @dataclass
-class _Walk:
+class _LineageWalk:
     """Goes through the operators with the origins of each field of the record; None for a field that Python made."""
 
     input: Address

@@ -73,7 +73,7 @@ class LiveIndex:
         return await asyncio.to_thread(self._answer, question)
 
     def _read_on(self) -> asyncio.Task[None]:
-        """Read what has changed, and go on with it even if nobody waits."""
+        """Read what has changed, and go on with it when no request waits any more."""
         reading = asyncio.create_task(self._refresh(), name="search-index")
         self._readings.add(reading)
         reading.add_done_callback(self._note)
