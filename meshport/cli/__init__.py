@@ -62,6 +62,7 @@ VERBS: Final = {
     "mcp": _Verb("mcp:mcp", "Serve the mesh to an assistant by the Model Context Protocol, over stdin and stdout."),
     "schema": _Verb("mesh:schema", "Print the Avro schema of a port's contract, complete: shared types are spelled out."),
     "export": _Verb("export:export", "Write the mesh or one product as a document that other tools read."),
+    "import": _Verb("import_contract:import_contract", "Write a product into this project from its ODCS contracts."),
     "deprecate": _Verb("lifecycle:deprecate", "Announce the end of a product, with a day and a successor, or take that back."),
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),

@@ -7,15 +7,22 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from meshport.address import Address
 from meshport.export.asyncapi import asyncapi
-from meshport.export.extract import Extract
+from meshport.export.extract import Extract, line_id
+from meshport.export.odcs import odcs
+from meshport.export.odcs_property import custom_properties
+from meshport.export.odps import ADDRESS, odps
 from meshport.export.xregistry import xregistry
+from meshport.product.yaml_file import dump
 
 
 class ProductFormat(StrEnum):
     """The formats that describe products, one or all of a mesh."""
 
     ASYNCAPI = "asyncapi"
+    ODCS = "odcs"
+    ODPS = "odps"
     XREGISTRY = "xregistry"
 
 
@@ -23,6 +30,8 @@ class ExportFormat(StrEnum):
     """Every format: those of products, and those of what every mesh has, the descriptor and the registry's API."""
 
     ASYNCAPI = "asyncapi"
+    ODCS = "odcs"
+    ODPS = "odps"
     XREGISTRY = "xregistry"
     JSON_SCHEMA = "jsonschema"
     OPENAPI = "openapi"
@@ -35,6 +44,8 @@ class ExportFormat(StrEnum):
 
 _WRITERS: Final[Mapping[ProductFormat, Callable[[Extract], Any]]] = {
     ProductFormat.ASYNCAPI: asyncapi,
+    ProductFormat.ODCS: odcs,
+    ProductFormat.ODPS: odps,
     ProductFormat.XREGISTRY: xregistry,
 }
 
@@ -52,6 +63,11 @@ def files(form: ExportFormat, written: Any, name: str = "mesh") -> dict[str, str
         written: the document, as JSON data.
         name: of the file, without the ending of its format.
     """
+    if form is ExportFormat.ODCS:
+        return {f"{line_id(Address.parse(each['id']))}.odcs.yaml": dump(each) for each in written}
+    if form is ExportFormat.ODPS:
+        addresses = (Address.parse(custom_properties(each)[ADDRESS]) for each in written)
+        return {f"{at.domain}.{at.product}.odps.yaml": dump(each) for at, each in zip(addresses, written, strict=True)}
     return {f"{name}.{form}.json": _json(written)}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from meshport.address import Address
-from meshport.binding import RegisteredProduct
+from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import ProductRegistration
+from meshport.export.extract import Extract
 from meshport.product import Product
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
@@ -134,3 +136,42 @@ def _product(address: Address, **more: Any) -> Product:
 
 def _text(record: dict[str, Any]) -> str:
     return json.dumps(record)
+
+
+def extract_of(registration: ProductRegistration) -> Extract:
+    """Return what a registry would export of one product, made without a registry."""
+    product = registration.descriptor
+    bindings = tuple(
+        Binding(
+            address=product.port_address(port),
+            bootstrap_servers=registration.bootstrap_servers or "",
+            topic=product.topic(port),
+            partitions=port.partitions,
+            key=port.key_fields,
+            time=port.time,
+            type=product.event_type(port),
+            envelope=port.envelope or "cloudevents",
+            subject=product.subject(port),
+            schema_id=1,
+            fingerprint=schema.fingerprint,
+            schema_text=schema.text,
+            owner=product.owner,
+        )
+        for port in product.output_ports
+        for schema in (parse_schema(registration.schemas[f"{port.name}@{port.major}"]),)
+    )
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    registered = RegisteredProduct(
+        guid=str(product.id),
+        create_date=now,
+        update_date=now,
+        owner=product.owner,
+        display_name=product.display_name or product.address.key,
+        source_code_location=product.source_code_location,
+        description=product.description,
+        readable_key=product.address.key,
+        required_security_group=product.required_security_group,
+        descriptor=product,
+        bindings=bindings,
+    )
+    return Extract((registered,), "http://registry.example.com")
