@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from meshport.address import Address
 from meshport.binding import Binding, RegisteredProduct
 from meshport.export.avro_form import with_namespaces
+from meshport.field_flows import FieldFlow
 from meshport.product import OutputPort, Product, Status
 from meshport.schema import Schema
 
@@ -57,11 +58,13 @@ class Extract:
         products: what the document describes, in its order.
         registry_url: of the registry that knows them, without a slash at its end.
         upstream: further products, whose ports these read; the document refers to them only.
+        flows: which field of a product is made from which field of those that it reads; only for formats of lineage.
     """
 
     products: tuple[RegisteredProduct, ...]
     registry_url: str
     upstream: tuple[RegisteredProduct, ...] = ()
+    flows: tuple[FieldFlow, ...] = ()
 
     def lines(self) -> Iterator[PortLine]:
         """Yield each line that can be read, of all products: those that are not retired."""

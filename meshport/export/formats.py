@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from meshport.address import Address
 from meshport.export.asyncapi import asyncapi
+from meshport.export.datahub import datahub
 from meshport.export.extract import Extract, line_id
 from meshport.export.odcs import odcs
 from meshport.export.odcs_property import custom_properties
 from meshport.export.odps import ADDRESS, odps
+from meshport.export.openlineage import openlineage
 from meshport.export.xregistry import xregistry
 from meshport.product.yaml_file import dump
 
@@ -24,6 +26,13 @@ class ProductFormat(StrEnum):
     ODCS = "odcs"
     ODPS = "odps"
     XREGISTRY = "xregistry"
+    OPENLINEAGE = "openlineage"
+    DATAHUB = "datahub"
+
+    @property
+    def has_field_lineage(self) -> bool:
+        """Whether its documents hold which field is made from which."""
+        return self in {ProductFormat.OPENLINEAGE, ProductFormat.DATAHUB}
 
 
 class ExportFormat(StrEnum):
@@ -33,6 +42,8 @@ class ExportFormat(StrEnum):
     ODCS = "odcs"
     ODPS = "odps"
     XREGISTRY = "xregistry"
+    OPENLINEAGE = "openlineage"
+    DATAHUB = "datahub"
     JSON_SCHEMA = "jsonschema"
     OPENAPI = "openapi"
 
@@ -47,6 +58,8 @@ _WRITERS: Final[Mapping[ProductFormat, Callable[[Extract], Any]]] = {
     ProductFormat.ODCS: odcs,
     ProductFormat.ODPS: odps,
     ProductFormat.XREGISTRY: xregistry,
+    ProductFormat.OPENLINEAGE: openlineage,
+    ProductFormat.DATAHUB: datahub,
 }
 
 
@@ -68,6 +81,9 @@ def files(form: ExportFormat, written: Any, name: str = "mesh") -> dict[str, str
     if form is ExportFormat.ODPS:
         addresses = (Address.parse(custom_properties(each)[ADDRESS]) for each in written)
         return {f"{at.domain}.{at.product}.odps.yaml": dump(each) for at, each in zip(addresses, written, strict=True)}
+    if form is ExportFormat.OPENLINEAGE:
+        lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in written)
+        return {f"{name}.openlineage.ndjson": "".join(lines)}  # as OpenLineage's file transport writes events
     return {f"{name}.{form}.json": _json(written)}
 
 

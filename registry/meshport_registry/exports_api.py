@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from meshport.address import Address
 from meshport.export.formats import ExportFormat, ProductFormat, document
 from meshport.product.json_schema import editor_schema
-from meshport_registry.exports import mesh_extract, product_extract
+from meshport_registry.exports import Extracts
 from meshport_registry.mesh_api import PROBLEMS, Segment
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.state import Database, OwnCluster
@@ -35,10 +35,12 @@ class _Exporter:
         self._url = str(request.base_url).rstrip("/")
 
     async def mesh(self, form: ProductFormat) -> Any:
-        return await self._store.read(lambda c: document(form, mesh_extract(c, self._cluster, self._url)))
+        extracts = Extracts(form, self._cluster, self._url)
+        return await self._store.read(lambda c: document(form, extracts.of_mesh(c)))
 
     async def product(self, form: ProductFormat, address: Address) -> Any:
-        return await self._store.read(lambda c: document(form, product_extract(c, address, self._cluster, self._url)))
+        extracts = Extracts(form, self._cluster, self._url)
+        return await self._store.read(lambda c: document(form, extracts.of_product(c, address)))
 
 
 _Exports = Annotated[_Exporter, Depends()]

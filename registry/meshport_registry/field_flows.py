@@ -81,6 +81,23 @@ def field_flows(
     )
 
 
+def flows_into(connection: Connection, guid: str, *, today: date | None = None) -> tuple[FieldFlow, ...]:
+    """Return which fields of a product's default port are made from which fields of the products that it reads.
+
+    Args:
+        connection: to the database.
+        guid: of the product.
+        today: the day (UTC) that decides which major is live; by default the current one.
+
+    Raises:
+        NotInMesh: the mesh has no such product.
+    """
+    product = _Product.of(connection, guid, today or utc_today())
+    sources = [_Product.of(connection, each, product.today) for each in _other_sources(connection, [guid])]
+    mesh = {each.address.of_product: each for each in sources}
+    return tuple(product.flows(product.lineage(mesh), mesh))
+
+
 def _reached(connection: Connection, start: str) -> tuple[dict[str, int], bool]:
     """Return the distance of each product upstream and downstream, the nearest first, and whether these are all."""
     own = tables.input_port.c

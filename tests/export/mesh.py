@@ -54,9 +54,18 @@ _DELAY: Final[dict[str, Any]] = {
     "namespace": "network",
     "fields": [
         {"name": "airport", "type": "string"},
-        {"name": "hour", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
         {"name": "departures", "type": "long"},
     ],
+}
+
+
+_PROCESS: Final[dict[str, Any]] = {
+    "steps": [
+        {"filter": "delay_s > 0"},
+        {"derive": {"day": "date(scheduled_at)"}},
+        {"aggregate": {"by": ["airport", "day"], "values": {"departures": "count()"}, "emit": "update"}},
+    ]
 }
 
 
@@ -104,7 +113,8 @@ def delays() -> ProductRegistration:
         DELAYS,
         archetype="aggregate",
         inputPorts=[{"address": "mesh://operations/departures", "fields": ["airport", "scheduled_at", "delay_s"]}],
-        outputPorts=[{"key": ["airport", "hour"], "time": "hour", "cleanup": "compact"}],
+        outputPorts=[{"key": ["airport", "day"], "time": "day", "cleanup": "compact"}],
+        process=_PROCESS,
     )
     return ProductRegistration(
         descriptor=product, schemas={"events@1": _text(_DELAY)}, bootstrap_servers="kafka-a:9092,kafka-b:9092"

@@ -89,7 +89,7 @@ def test_a_product_is_read_back_as_it_was(registration: ProductRegistration) -> 
     """The contracts of all its lines give the same descriptor and the same schemas, through JSON."""
     contracts = _read(json.loads(json.dumps(odcs(extract_of(registration)))))
     imported = import_contracts(contracts)
-    assert Product.model_validate(imported.descriptor) == registration.descriptor
+    assert Product.model_validate(imported.descriptor) == registration.descriptor.model_copy(update={"process": None})
     assert {name: each.text for name, each in imported.schemas.items()} == {
         name: parse_schema(text).text for name, text in registration.schemas.items()
     }
