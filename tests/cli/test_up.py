@@ -89,9 +89,10 @@ def test_up_runs_until_interrupted(
         assert facts["broker"].startswith("Apache Kafka")
         metrics = httpx2.get(f"{facts['metrics_url']}/metrics", trust_env=False).text
         assert {'process="up"', 'process="registry"'} <= set(re.findall(r'process="\w+"', metrics))
-        ready = httpx2.get(f"{facts['metrics_url']}/ready", trust_env=False)
-        assert [each["name"] for each in ready.json()["parts"]] == ["registry"]
-        assert ready.status_code == 200
+        where = f"{facts['metrics_url']}/ready"
+        wait_for(lambda: httpx2.get(where, trust_env=False).status_code == 200, "every part to be ready")
+        ready = httpx2.get(where, trust_env=False)
+        assert {each["name"] for each in ready.json()["parts"]} == {"registry", "observe"}
         assert Admin(KafkaConfig(facts["bootstrap_servers"])).brokers() == 1
         assert httpx2.get(f"{facts['registry_url']}/health", trust_env=False).json()["status"] == "ok"
         found = cli("search", "--json")  # without a name: the mesh that runs here
