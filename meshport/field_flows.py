@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from meshport.newer import OrNewer
 from meshport.product.descriptor import Archetype, Status
 from meshport.product.input_port import AddressText
+from meshport.service_levels import LevelState
 
 
 class How(StrEnum):
@@ -59,6 +60,7 @@ class FlowProduct(_FlowsResponse):
         archetype: of the product.
         owner: of the product.
         status: of the product.
+        state: how its promises are kept, as measured; None where nobody measures it.
         distance: the number of steps from the product that was asked for, negative upstream, positive downstream.
         fields: of the port's contract, in order.
         unknown: the fields whose origin its declaration does not say; all of them for a derived product whose steps are Python.
@@ -68,6 +70,7 @@ class FlowProduct(_FlowsResponse):
     archetype: OrNewer[Archetype]
     owner: str
     status: OrNewer[Status]
+    state: OrNewer[LevelState] | None = None
     distance: int
     fields: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()

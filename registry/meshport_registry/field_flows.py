@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
@@ -204,12 +204,13 @@ class _Product:
     def node(self, distance: int, lineage: FieldLineage | None) -> FlowProduct:
         """Return the product as the lineage shows it."""
         names = self.schema.field_names
-        derived = bool(self.product.input_ports)
+        derived, levels = bool(self.product.input_ports), self.bound.service_levels
         return FlowProduct(
             address=self.address,
             archetype=self.product.archetype,
             owner=self.product.owner,
             status=self.product.status,
+            state=None if levels is None else levels.state_at(datetime.now(UTC)),
             distance=distance,
             fields=names,
             unknown=() if not derived else names if lineage is None else lineage.unknown,

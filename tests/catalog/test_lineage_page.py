@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import httpx2
 
+from meshport.registry import Registry
+from meshport.service_levels import JudgedLevel, LevelState, MeasuredLevels
 from meshport_registry.catalog.lineage_graph import Graph
 from tests.catalog.browser import Reader
+from tests.catalog.pages import AS_BROWSER
 
 PAGE = "/catalog/lineage/listening/plays-by-artist"
 
@@ -65,3 +69,20 @@ def test_a_product_without_neighbours_has_no_drawing(reader: Reader) -> None:
     assert page.locator("#drawing").count() == 0
     page = reader.open("/catalog/lineage/operations/departures?field=gat")
     assert "did you mean 'gate'?" in page.locator("main").inner_text()
+
+
+def test_health_is_on_the_lineage(http: httpx2.Client, registry: Registry) -> None:
+    """A product whose promises are broken, as measured, says so in the drawing and in the table."""
+    now = datetime.now(UTC)
+    level = JudgedLevel(property="timeliness", promised="30 s", state=LevelState.BROKEN, since=now, reason="late")
+    measured = MeasuredLevels(at=now, valid_until=now + timedelta(hours=1), levels=(level,))
+    registry.service_levels.report("artists/onboardings/events", measured)
+    page = http.get(PAGE, headers=AS_BROWSER).text
+    assert '<span class="badge broken">broken</span>' in page
+    labels = [each["label"] for each in http.get(PAGE).json()["graph"]["nodes"] if each["kind"] == "product"]
+    assert labels == [
+        "artists/onboardings (broken)",
+        "player/plays",
+        "listening/plays-by-artist",
+        "payments/artist-royalties",
+    ]

@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from meshport.address import Address
 from meshport.field_flows import FieldFlow, FieldFlows, FlowProduct, ProductRead
+from meshport.service_levels import LevelState
 from meshport_registry.catalog.words import page_of
 
 MOST_FIELDS: Final = 14
 """Fields of one product that are drawn; the table beside the drawing has all."""
+_ALARMING: Final = {LevelState.AT_RISK, LevelState.BROKEN}
 _COLUMN: Final = 350
 _FIELD: Final = 30
 _HEAD: Final = 34
@@ -33,6 +35,7 @@ class GraphNode(BaseModel):
         parent: the product of a field.
         archetype: of a product, or of the field's.
         status: likewise.
+        state: how the promises of the product are kept: `met`, `at-risk`, `broken` or `unknown`; "" where nobody measures it.
         here: whether it is what the page is about.
         href: where it leads.
         x: of its middle.
@@ -47,6 +50,7 @@ class GraphNode(BaseModel):
     parent: str | None = None
     archetype: str
     status: str
+    state: str = ""
     here: bool = False
     href: str | None = None
     x: float = 0
@@ -139,10 +143,11 @@ def _middle(address: Address, neighbours: Mapping[Address, set[Address]], positi
 
 def _boxes(product: FlowProduct, fields: Sequence[str], found: FieldFlows, top: float) -> list[GraphNode]:
     address, x = product.address.of_product, product.distance * _COLUMN
-    looks = {"archetype": str(product.archetype), "status": str(product.status)}
+    state = str(product.state or "")
+    looks = {"archetype": str(product.archetype), "status": str(product.status), "state": state}
     box = GraphNode(
         id=address.key,
-        label=address.key,
+        label=f"{address.key} ({state})" if state in _ALARMING else address.key,
         kind="product",
         here=address == found.address,
         href=page_of(address, "lineage"),

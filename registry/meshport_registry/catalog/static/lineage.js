@@ -10,7 +10,7 @@
         group: "nodes",
         data: each.parent ? each : { ...each, parent: undefined },
         position: { x: each.x, y: each.y },
-        classes: [each.kind, each.archetype, each.status, each.here ? "here" : ""].join(" "),
+        classes: [each.kind, each.archetype, each.status, each.state, each.here ? "here" : ""].join(" "),
       })),
       ...graph.edges.map((each) => ({ group: "edges", data: each, classes: each.how })),
     ];
@@ -111,6 +111,8 @@
       { selector: "node.product.aggregate", style: { "border-color": colour("aggregate") } },
       { selector: "node.product.consumer-aligned", style: { "border-color": colour("consumer") } },
       { selector: "node.product.deprecated, node.product.retired", style: { "border-style": "dashed" } },
+      { selector: "node.product.at-risk", style: { color: colour("warn"), "border-color": colour("warn") } },
+      { selector: "node.product.broken", style: { color: colour("bad"), "border-color": colour("bad") } },
       { selector: "node.here", style: { "border-width": 3 } },
       { selector: "node.field.here", style: { "border-color": colour("accent") } },
       {
