@@ -8,15 +8,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshport.kafka.in_memory import in_memory_cluster
+from meshport.ports.publisher import Publisher
 from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
+from tests.connections import CONNECTIONS
 from tests.docs.shell import shell
 from tests.generate.again import run
 from tests.generate.builds import go_module, maven_classes, npm_packages, tsc
@@ -45,8 +48,8 @@ def block(kind: str) -> str:
     return found
 
 
-def register(mesh: Mesh) -> None:
-    """Register the page's product."""
+def register(mesh: Mesh, form: dict[str, Any]) -> None:
+    """Register the page's product with a contract."""
     product = Product.model_validate(
         {
             "address": "mesh://operations/gate-changes",
@@ -57,7 +60,7 @@ def register(mesh: Mesh) -> None:
             "outputPorts": [{"name": "events", "key": "flight", "time": "at"}],
         }
     )
-    contract = parse_schema(json.dumps(GATE_CHANGE))
+    contract = parse_schema(json.dumps(form))
     mesh.apply(ProjectProduct(product, mesh.folder, {("events", 1): contract}))
 
 
@@ -66,7 +69,7 @@ def gates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A mesh in memory with the page's product."""
     folder = tmp_path_factory.mktemp("gates")
     with in_memory_cluster() as kafka, open_test_mesh(folder, kafka.bootstrap_servers) as mesh:
-        register(mesh)
+        register(mesh, GATE_CHANGE)
         yield mesh
 
 
@@ -98,15 +101,23 @@ def test_the_python_of_the_page(gates: Mesh, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the page's clients of all languages, of its product on a real Kafka."""
-    register(mesh)
+    """A folder with the page's clients of all languages, of a product that has a newer contract since, and an event of that."""
+    register(mesh, GATE_CHANGE)
     folder = tmp_path_factory.mktemp("clients")
     shell(block("sh"), folder, MESHPORT_REGISTRY=mesh.url)
+    pier = {"name": "pier", "type": "string", "default": "main"}
+    register(mesh, GATE_CHANGE | {"fields": [pier, *GATE_CHANGE["fields"]]})
+    change = {"pier": "B", "flight": "BA 117", "at": datetime.now(UTC), "gate": "B 44", "reason": "AIRCRAFT"}
+    with Publisher("operations/gate-changes", mesh.registry, kafka=CONNECTIONS) as publisher:
+        publisher.publish(change)
     return folder
 
 
-def first_line(command: list[str | Path], folder: Path, mesh: Mesh) -> str:
-    """Run a program that does not end until it has written a line, and return that."""
+LINES = {"LH 454 B 22 DELAY\n", "BA 117 B 44 AIRCRAFT\n"}
+
+
+def first_lines(command: list[str | Path], folder: Path, mesh: Mesh) -> set[str]:
+    """Run a program that does not end until it has written both lines, and return what it wrote."""
     with subprocess.Popen(
         command, cwd=folder, env=environment() | {"MESHPORT_REGISTRY": mesh.url}, stdout=subprocess.PIPE, text=True
     ) as program:
@@ -114,7 +125,10 @@ def first_line(command: list[str | Path], folder: Path, mesh: Mesh) -> str:
         killer = threading.Timer(PATIENCE_S, program.kill)
         killer.start()
         try:
-            return program.stdout.readline()
+            found: set[str] = set()
+            while not found >= LINES and (line := program.stdout.readline()):
+                found.add(line)
+            return found
         finally:
             killer.cancel()
             program.kill()
@@ -122,25 +136,25 @@ def first_line(command: list[str | Path], folder: Path, mesh: Mesh) -> str:
 
 @pytest.mark.kafka
 def test_the_typescript_of_the_page(mesh: Mesh, project: Path) -> None:
-    """Tsc compiles the program and the client, and it reads what it published."""
+    """Tsc compiles the program and the client, and it reads what it published and the event of the newer contract."""
     packages = npm_packages(project)
     (project / "displays.ts").write_text(block("ts"))
     run([*tsc(packages), "displays.ts"], project)
-    assert first_line(["node", "displays.js"], project, mesh) == "LH 454 B 22 DELAY\n"
+    assert first_lines(["node", "displays.js"], project, mesh) == LINES
 
 
 @pytest.mark.kafka
 def test_the_java_of_the_page(mesh: Mesh, project: Path) -> None:
-    """Maven compiles the program and the client, and it reads what it published."""
+    """Maven compiles the program and the client, and it reads what it published and the event of the newer contract."""
     folder = project / "clients" / "java"
     classes = maven_classes(folder, {"Displays.java": block("java")})
-    assert first_line(["java", "-cp", classes, "Displays"], folder, mesh) == "LH 454 B 22 DELAY\n"
+    assert first_lines(["java", "-cp", classes, "Displays"], folder, mesh) == LINES
 
 
 @pytest.mark.kafka
 def test_the_go_of_the_page(mesh: Mesh, project: Path) -> None:
-    """Go compiles the program and the client, and it reads what it published."""
+    """Go compiles the program and the client, and it reads what it published and the event of the newer contract."""
     go = go_module(project)
     (project / "main.go").write_text(block("go"))
     run([go, "build", "-buildvcs=false", "-o", "displays", "."], project)
-    assert first_line([project / "displays"], project, mesh) == "LH 454 B 22 DELAY\n"
+    assert first_lines([project / "displays"], project, mesh) == LINES
