@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from meshport.access import caller_name, login
 from meshport.address import Address
-from meshport.errors import BrokerUnavailable, RegistryUnavailable
+from meshport.errors import BrokerUnavailable, RegistryUnavailable, TopicError
 from meshport.kafka.admins import ClusterAdmins
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.one_machine import OneMachineAdmin
@@ -116,7 +116,9 @@ class LocalMesh:
 
     @contextmanager
     def publishing_changes(self, project: Project, say: Say) -> Iterator[None]:
-        """Publish the registry's own changes while the context is open, from its database; not in the in-memory stand-in.
+        """Publish the registry's own changes while the context is open, from its database.
+
+        Where the cluster has no topic as the product declares it, which is said, nothing is published: the mesh runs without.
 
         Args:
             project: has the product of the changes, which is registered, and whose topic is made.
@@ -127,13 +129,14 @@ class LocalMesh:
         """
         from meshport.outbox.relay import Relay  # noqa: PLC0415 - slow to import
 
-        if self.cluster.kind == "in-memory":  # whose topics have four partitions, and so no order of all changes
-            say("the registry's changes are not published: the stand-in for Kafka has no topic of one partition")
+        admins = ClusterAdmins(self.cluster.config, OneMachineAdmin)
+        try:
+            for each in plan(project.products, self.registry, admins):
+                carry_out(each, self.registry, admins)
+        except TopicError as error:  # such as that of the in-memory stand-in, whose topics have four partitions
+            say(f"the registry's changes are not published: {error.message}")
             yield
             return
-        admins = ClusterAdmins(self.cluster.config, OneMachineAdmin)
-        for each in plan(project.products, self.registry, admins):
-            carry_out(each, self.registry, admins)
         with Relay(self._database, self.registry, kafka=self.cluster.config):
             yield
 
