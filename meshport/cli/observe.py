@@ -49,7 +49,7 @@ def observe(
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure how the ports of the mesh keep their promises, and report it to the registry, until interrupted.
+    """Measure how ports keep their promises and report it, until interrupted.
 
     Each port's topic is read without a group, a bounded number of events at a look. What is measured is kept by the registry
     (`meshport resolve` shows it), published in mesh/service-levels, and shown as metrics. A change of a state is a line of the

@@ -32,6 +32,7 @@ HERE: Final = {
     "gate explain",
     "policy explain",
     "logout",
+    "catalog",  # asks whether the registry answers; the browser logs in by itself
     "mcp",
 }
 ALL: Final = {
