@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from meshport.product.json_schema import editor_schema
 from meshport_registry.negotiation import MEDIA_TYPES
 
 # Statuses that a request without a body cannot have.
@@ -78,8 +79,19 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                 (identity := paths[target][verb]["operationId"]): {"operationId": identity, "parameters": parameters}
                 for verb, target, parameters in links
             }
+        _write_defaults(document["components"]["schemas"])
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _write_defaults(schemas: dict[str, Any]) -> None:
+    """Write the defaults of a descriptor as a descriptor has them: the framework's `P1D` is none of its lengths of time."""
+    models = editor_schema()["$defs"]
+    for name, form in schemas.items():
+        written = models.get(name.removesuffix("-Input").removesuffix("-Output"), {}).get("properties", {})
+        for key, value in form.get("properties", {}).items():
+            if "default" in value and "default" in written.get(key, {}):
+                value["default"] = written[key]["default"]
 
 
 def _complete(operation: dict[str, Any]) -> None:
