@@ -26,6 +26,7 @@ HERE: Final = {
     "new",
     "check",
     "json-schema",
+    "catalog",
     "dashboards",
     "import",
     "gate rules",
