@@ -26,7 +26,6 @@ HERE: Final = {
     "new",
     "check",
     "json-schema",
-    "catalog",
     "dashboards",
     "import",
     "gate rules",
