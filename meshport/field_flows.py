@@ -60,7 +60,7 @@ class FlowProduct(_FlowsResponse):
         archetype: of the product.
         owner: of the product.
         status: of the product.
-        state: how its promises are kept, as measured; None where nobody measures it.
+        state: how its promises are kept, as measured; None where none is measured.
         distance: the number of steps from the product that was asked for, negative upstream, positive downstream.
         fields: of the port's contract, in order.
         unknown: the fields whose origin its declaration does not say; all of them for a derived product whose steps are Python.

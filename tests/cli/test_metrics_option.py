@@ -16,7 +16,19 @@ from tests.cli.running import Run
 from tests.mesh_session import Mesh
 from tests.waiting import wait_for
 
-LONG = {"run", "publish", "tail", "relay", "rebuild", "access enforce", "registry serve", "up", "demo"}
+LONG = {
+    "observe",
+    "registry relay",
+    "run",
+    "publish",
+    "tail",
+    "relay",
+    "rebuild",
+    "access enforce",
+    "registry serve",
+    "up",
+    "demo",
+}
 _HTTP = build_opener(ProxyHandler({}))
 
 

@@ -35,7 +35,7 @@ class GraphNode(BaseModel):
         parent: the product of a field.
         archetype: of a product, or of the field's.
         status: likewise.
-        state: how the promises of the product are kept: `met`, `at-risk`, `broken` or `unknown`; "" where nobody measures it.
+        state: how the promises of the product are kept: `met`, `at-risk`, `broken` or `unknown`; "" where none is measured.
         here: whether it is what the page is about.
         href: where it leads.
         x: of its middle.
