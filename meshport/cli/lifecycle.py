@@ -9,17 +9,19 @@ from typing import Annotated
 import typer
 
 from meshport.address import Address, generation_topics
-from meshport.binding import RegisteredProduct
+from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import Deprecation, Reader, Removal, Retirement
 from meshport.cli.acl_removal import AclRemoval
 from meshport.cli.acls import MeshAcls
 from meshport.cli.completion import addresses
-from meshport.cli.output import FINDINGS, emit, say
+from meshport.cli.observed import observed_of, reader_row, records_left
+from meshport.cli.output import FINDINGS, emit, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
 from meshport.errors import AddressError, NotRegistered, RegistrationRefused
 from meshport.kafka.admin import Admin
 from meshport.kafka.admins import ClusterAdmins
+from meshport.kafka.clusters import KafkaClusters
 from meshport.process.wire.plan import processor_group
 from meshport.product import Status
 from meshport.project.topic_use import TopicUse, topic_use
@@ -96,8 +98,12 @@ def retire(
         list[str] | None,
         typer.Option(metavar="READER", help="A product that reads it and does not hinder; repeat it for several."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Retire nothing: show who reads it and what is left; 1 where it is read.")
+    ] = False,
     yes: YesOption = False,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Retire a product, or one major line of it, for good, once its readers have left.
@@ -105,7 +111,11 @@ def retire(
     The address then answers with its successor instead of a topic, and every start of a reader fails. The topics and their
     events stay. It is refused while a product reads it that --force does not name.
 
+    --plan asks the brokers too: consumer groups that read it, declared or not, the records that are left in its topics, and the
+    products downstream. Nothing is changed.
+
     Examples:
+        meshport retire shop/orders --plan
         meshport retire shop/orders --successor shop/purchases
         meshport retire shop/orders/events@1
     """
@@ -113,6 +123,10 @@ def retire(
     with open_registry(registry) as mesh:
         known = mesh.product(asked.of_product)
         line = _line(known, asked)
+        if plan:
+            lines = [each for each in known.bindings if line is None or each.address == line]
+            _show_plan(mesh, known, lines, open_clusters(kafka_config, registry=registry), json=json)
+            return
         _ask(f"Retire {line.key if line else known.descriptor.address.key} for good?", yes)
         body = Retirement(
             port=f"{line.port}@{line.major}" if line else None,
@@ -128,6 +142,38 @@ def retire(
         say(f"its files may be removed from the project; `meshport drop {asked.key}` deletes its topics too")
     else:
         say("its entry in product.yaml and its contract may be removed")
+
+
+def _show_plan(
+    mesh: Registry, product: RegisteredProduct, lines: list[Binding], kafka: KafkaClusters, *, json: bool
+) -> None:
+    """Show what a retirement would meet; end with 1 where something reads it."""
+    address = product.descriptor.address
+    declared = mesh.readers(lines[0].address if len(lines) == 1 else address)
+    readers = list(observed_of(mesh, lines, declared, kafka))
+    records = {str(each.address): records_left(each, kafka) for each in lines}
+    downstream = sorted(each.address for each in mesh.lineage(address).nodes if each.distance > 0)
+    live = [each for each in readers if each.is_live]
+    safe = not declared and not live
+    if json:
+        emit(
+            {
+                "address": str(address),
+                "safe": safe,
+                "readers": [each.as_dict() for each in readers],
+                "records_left": records,
+                "downstream": [str(each) for each in downstream],
+            }
+        )
+    else:
+        if readers:
+            table(["product", "group", "", "unread", "clients"], [reader_row(each) for each in readers])
+        for name, count in records.items():
+            say(f"{name} has {count} records left")
+        say(f"downstream: {', '.join(each.key for each in downstream) or 'no product'}")
+        say("nothing reads it: it is safe to retire" if safe else "it is read: move its readers first")
+    if not safe:
+        raise typer.Exit(FINDINGS)
 
 
 def drop(

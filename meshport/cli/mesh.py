@@ -12,9 +12,10 @@ import typer
 from meshport.address import Address, nearest
 from meshport.binding import Binding
 from meshport.catalog import ProductSummary
+from meshport.cli.observed import observed_of, reader_row
 from meshport.cli.output import as_json, emit, emit_text, say, table
 from meshport.cli.read import AddressArgument
-from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
 from meshport.product.json_schema import schema_text
 from meshport.registry import Registry
 
@@ -117,13 +118,35 @@ def json_schema() -> None:
     emit_text(schema_text().removesuffix("\n"))
 
 
-def readers(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
+def readers(
+    address: AddressArgument,
+    observed: Annotated[
+        bool, typer.Option("--observed", help="Ask the brokers: list consumer groups, and whether they read.")
+    ] = False,
+    registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
+    json: JsonOption = False,
+) -> None:
     """List the products that read a port, and the fields that they read.
 
-    Example: meshport readers shop/orders
+    With --observed, the consumer groups on the brokers are listed: those of the products that declare to read the port, those
+    that no product declares, and products that have no group, which have read nothing for a week.
+
+    Example: meshport readers shop/orders --observed
     """
     with open_registry(registry) as mesh:
         found = mesh.readers(Address.parse(address))
+        if observed:
+            kafka = open_clusters(kafka_config, registry=registry)
+            seen = list(observed_of(mesh, [mesh.resolve(Address.parse(address))], found, kafka))
+            if json:
+                for reader in seen:
+                    emit(reader.as_dict())
+            elif seen:
+                table(["product", "group", "", "unread", "clients"], [reader_row(reader) for reader in seen])
+            else:
+                say(f"no consumer group reads {address}")
+            return
     if not found and not json:
         say(f"nobody reads {address}")
     for each in found:

@@ -72,7 +72,7 @@ def observe(
         registers = True
         while True:
             try:
-                registers = registers and not _registered(mesh, clusters)
+                registers = registers and not _registered(mesh, clusters, once=once)
                 reports = observer.look()
                 taken = reporting.report(reports)
                 OBSERVER_LOOKS.labels("done" if taken else "unanswered").inc()
@@ -90,16 +90,16 @@ def observe(
                 return
 
 
-def _registered(mesh: Registry, clusters: KafkaClusters) -> bool:
+def _registered(mesh: Registry, clusters: KafkaClusters, *, once: bool) -> bool:
     """Register the product of the results where it is missing; return whether it need not be tried again."""
     try:
         if register_results(mesh, ClusterAdmins(clusters)):
             log(f"registered {RESULTS}")
     except RegistrationRefused as error:
         log(f"results are not published: {RESULTS} is not registered, and this caller may not: {error.message}")
-    except RegistryUnavailable:
-        raise
     except MeshError as error:
+        if once or isinstance(error, RegistryUnavailable):
+            raise
         log(f"results are not published yet: {error.message}")
         return False
     return True

@@ -97,6 +97,8 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "redrive": [address],
         "lag": [address],
         "observe": ["--once"],
+        "readers": [address, "--observed"],
+        "retire": [address, "--plan"],
         "relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
         "registry relay": ["--database", f"sqlite:///{tmp_path / 'none.db'}"],
         "doctor": [],

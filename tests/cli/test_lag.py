@@ -9,12 +9,14 @@ import pytest
 from meshport.binding import Binding
 from meshport.kafka.consumer import Consumer
 from meshport.local.secured import SecuredListeners
-from meshport.product import Product
+from meshport.ports.subscriber import Subscriber
+from meshport.product import Product, Status
 from meshport.schema import parse_schema
 from tests.cli.running import Run
+from tests.connections import CONNECTIONS
 from tests.kafka_session import LISTENERS
 from tests.mesh_session import Mesh
-from tests.ports.readings import fill
+from tests.ports.readings import fill, take
 
 pytestmark = pytest.mark.kafka
 
@@ -119,3 +121,33 @@ def test_watch_repeats_until_interrupted(on_mesh: Run, group: str, monkeypatch: 
     ended = on_mesh("lag", "--group", group, "--watch", "--json")
     assert [each["events"] for each in ended.lines] == [6, 6]
     assert ended.code == 130
+
+
+def test_readers_that_no_product_declares_are_listed(on_mesh: Run, mesh: Mesh, port: Binding, group: str) -> None:
+    """`readers --observed` and `retire --plan` name a group that nobody declared; with members, the plan is not safe."""
+    key = port.address.key
+    (shown,) = on_mesh("readers", key, "--observed", "--json").lines
+    assert {name: shown[name] for name in ("product", "group", "declared", "live", "unread")} == {
+        "product": None,
+        "group": group,
+        "declared": False,
+        "live": False,
+        "unread": 6,
+    }
+    assert "undeclared" in on_mesh("readers", key, "--observed").out
+    product = port.address.of_product.key
+    ended = on_mesh("retire", product, "--plan", "--json")
+    (plan,) = ended.lines
+    assert (ended.code, plan["safe"], plan["records_left"], plan["downstream"]) == (
+        0,
+        True,
+        {str(port.address): 10},
+        [],
+    )
+    with Subscriber(port.address, mesh.registry, group=group, kafka=CONNECTIONS) as reading:
+        take(reading, 1)
+        ended = on_mesh("retire", product, "--plan")
+        assert ended.code == 1
+        assert group in ended.out
+        assert "it is read" in ended.err
+    assert mesh.registry.refresh(port.address).status is Status.ACTIVE
