@@ -15,7 +15,10 @@ from meshport_registry import Settings, create_app, running, server
 Rewrite = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns a JSON object of an answer as a newer registry has it."""
 
-MAPS: Final = frozenset({"ends", "begins", "slo", "config", "derive", "compute", "clusters"})
+FACETS: Final = frozenset({"facets", "domain", "archetype", "status", "classification"})
+"""Of a search: counts by value, for each property by its name."""
+
+MAPS: Final = frozenset({"ends", "begins", "slo", "config", "derive", "compute", "clusters"}) | FACETS
 """Objects whose names are data: a key of one is no field."""
 
 UNKNOWN: Final[dict[str, Any]] = {"addedLater": {"deep": [1, {"er": None}]}, "added_later": "text", "x-later": 1.5}

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app
+from meshport_registry.catalog.routing import PAGE_CHECKS, PageRoute
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, NoSuchPath
 from meshport_registry.negotiation import CONFLUENT_CHECKS, EVERY_CHECK, MESH_CHECKS, is_mesh
@@ -252,6 +253,9 @@ def test_every_route_reads_its_body_within_bounds() -> None:
     assert len(every) > 50
     assert [each.path for each in every if not isinstance(each, BoundedRoute)] == []
     checks = {True: list(MESH_CHECKS), False: list(CONFLUENT_CHECKS)}
-    assert [each.path for each in every if each.dependencies != checks[is_mesh(each.path)]] == ["/health"]
+    pages = [each for each in every if isinstance(each, PageRoute)]
+    assert [each.path for each in pages if each.dependencies != list(PAGE_CHECKS)] == []
+    others = [each for each in every if each not in pages]
+    assert [each.path for each in others if each.dependencies != checks[is_mesh(each.path)]] == ["/health"]
     (probe,) = (each for each in every if each.path == "/health")
     assert probe.dependencies == list(EVERY_CHECK)  # a load balancer adds to the query of a probe what it likes

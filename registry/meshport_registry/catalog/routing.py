@@ -20,6 +20,10 @@ _MOST_FIELDS: Final = 200
 _OWN: Final = frozenset({"same-origin", "none"})
 
 
+PAGE_CHECKS: Final = (Depends(refuse_nul_in_query),)
+"""The dependencies of every page: a form reads its own body, and a link from elsewhere may have any parameter."""
+
+
 class PageRoute(BoundedRoute):
     """A route of a page. The one at `/` is there for browsers only; Confluent's clients get Confluent's answer."""
 
@@ -32,9 +36,7 @@ class PageRoute(BoundedRoute):
 
 def page_router() -> APIRouter:
     """Return a router for pages. They stand in no OpenAPI document: a page is for people, and its JSON is what it shows."""
-    return APIRouter(
-        route_class=PageRoute, dependencies=[Depends(refuse_nul_in_query)], include_in_schema=False, tags=["Catalog"]
-    )
+    return APIRouter(route_class=PageRoute, dependencies=PAGE_CHECKS, include_in_schema=False, tags=["Catalog"])
 
 
 async def refuse_other_sites(request: Request) -> None:
