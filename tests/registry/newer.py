@@ -15,8 +15,8 @@ from meshport_registry import Settings, create_app, running, server
 Rewrite = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns a JSON object of an answer as a newer registry has it."""
 
-FACETS: Final = frozenset({"facets", "domain", "archetype", "status", "classification"})
-"""Of a search: counts by value, for each property by its name."""
+FACETS: Final = frozenset({"facets", "domain", "archetype", "status", "classification", "read_as"})
+"""Of a search: counts by value, for each property by its name; and what words were read as."""
 
 MAPS: Final = frozenset({"ends", "begins", "slo", "config", "derive", "compute", "clusters"}) | FACETS
 """Objects whose names are data: a key of one is no field."""
