@@ -14,6 +14,7 @@ from tests.registry.schemas import plays
 
 ADDRESS = "player/plays/events@1"
 NOW = datetime.now(UTC)
+"""When the module was imported: the tests may run an hour later."""
 MINUTE = timedelta(minutes=1)
 
 
@@ -25,7 +26,7 @@ def mesh(registry: Registry) -> Registry:
 
 
 def measured(
-    state: LevelState = LevelState.MET, at: datetime = NOW, *, valid: timedelta = 2 * MINUTE
+    state: LevelState = LevelState.MET, at: datetime = NOW, *, valid: timedelta = 600 * MINUTE
 ) -> MeasuredLevels:
     """A report of one promise."""
     level = JudgedLevel(property="timeliness", promised="1 m", state=state, reason="because", since=at)
@@ -56,7 +57,7 @@ def test_an_older_report_changes_nothing(mesh: Registry) -> None:
 
 def test_a_report_ends(mesh: Registry) -> None:
     """After its last instant, a report says that every level is unknown, and since when nothing was measured."""
-    mesh.service_levels.report(ADDRESS, measured(at=NOW - 10 * MINUTE))
+    mesh.service_levels.report(ADDRESS, measured(at=NOW - 10 * MINUTE, valid=2 * MINUTE))
     found = mesh.service_levels.of(ADDRESS)
     assert found.state is LevelState.UNKNOWN
     assert found.report is not None
