@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from http import HTTPStatus
 
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from meshport import rfc3339
 from meshport.address import Address
 from meshport.grants import AccessRequest
 from meshport_registry.access.api import ask_for_access
@@ -43,7 +44,7 @@ def _wanted(product: Address, fields: dict[str, str]) -> AccessRequest:
     port, reader, until = fields.get("port") or None, fields.get("reader") or None, fields.get("until")
     try:
         # To the end of the day that the form names.
-        end = datetime.combine(date.fromisoformat(until), time.max, UTC) if until else None
+        end = datetime.combine(rfc3339.day(until), time.max, UTC) if until else None
         return AccessRequest(
             address=Address(product.domain, product.product, port),
             reader=reader,
