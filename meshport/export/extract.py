@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from meshport.address import Address
+from meshport.address import Address, topic_name
 from meshport.binding import Binding, RegisteredProduct
 from meshport.export.avro_form import with_namespaces
 from meshport.field_flows import FieldFlow
@@ -98,8 +98,8 @@ def lines_of(product: RegisteredProduct) -> Iterator[PortLine]:
 
 
 def line_id(address: Address) -> str:
-    """Return `<domain>.<product>.<port>.v<major>` of a full address."""
-    return f"{address.domain}.{address.product}.{address.port}.v{address.major}"
+    """Return the id of a full address in a document: the topic name of its first generation, which no rebuild changes."""
+    return topic_name(address)
 
 
 def plain(value: dict[str, Any]) -> dict[str, Any]:
