@@ -6,7 +6,6 @@ A worker of pytest-xdist writes no summary: at its end it sends its notes to the
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,16 +29,12 @@ def note(config: pytest.Config, section: str, line: str) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In a worker: send the notes to the controller. In the controller: fail where a whole module was skipped.
 
-    The file that `FAILED_TESTS` names gets the tests that failed, also those in which a worker ended; `.ci/run` repeats them.
     `make test` requires everything; a module is skipped as a whole where an extra of the library cannot be imported.
     """
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["notes"] = session.config.stash.get(_notes, {})
         return
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-    if file := os.environ.get("FAILED_TESTS"):
-        failed = {each.nodeid for end in ("failed", "error") for each in reporter.stats.get(end, ())}
-        Path(file).write_text("".join(f"{each}\n" for each in sorted(failed)), encoding="utf-8")
     skipped = [each for each in reporter.stats.get("skipped", ()) if isinstance(each, pytest.CollectReport)]
     if skipped and os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1":
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
