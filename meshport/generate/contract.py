@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ __all__ = [
     "Scalar",
     "Type",
     "camel",
+    "documented",
     "one_line",
     "optional",
     "pascal",
@@ -228,6 +229,26 @@ def one_line(text: Any) -> str:
     """Return other people's text as one line without control characters, which a comment of any language can hold."""
     seen = "".join(" " if unicodedata.category(each) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else each for each in str(text))
     return " ".join(seen.split())
+
+
+def documented(form: Any, escapes: Mapping[str, str]) -> Any:
+    """Return a schema whose documentation a compiler can write into comments.
+
+    Args:
+        form: of the schema, as JSON. Defaults stay as they are.
+        escapes: what ends a comment of the language, or stands for something else in it, and what is written instead.
+    """
+    if isinstance(form, list):
+        return [documented(each, escapes) for each in form]
+    if not isinstance(form, dict):
+        return form
+    copy = {name: each if name == "default" else documented(each, escapes) for name, each in form.items()}
+    if isinstance(copy.get("doc"), str):
+        text = one_line(form["doc"])
+        for found, written in escapes.items():
+            text = text.replace(found, written)
+        copy["doc"] = text
+    return copy
 
 
 def pascal(name: str) -> str:

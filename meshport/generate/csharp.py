@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from meshport.generate.client_port import ClientPort, template
-from meshport.generate.contract import Field, Scalar, one_line, optional
+from meshport.generate.contract import Field, Scalar, documented, optional
 
 __all__ = ["csharp_files"]
 
+_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}  # comments are XML
 _KEY_TEXT: Final = """
     private static string KeyText(string name, object value)
     {
@@ -45,24 +46,12 @@ def csharp_files(port: ClientPort) -> dict[Path, str]:
         "time": _time(port),
     }
     publisher = template("Publisher.cs", facts).rstrip("\n") + "\n" if port.unpublished is None else ""
-    contract = json.dumps(_documented(port.contract.schema.form), indent=2) + "\n"
+    contract = json.dumps(documented(port.contract.schema.form, _ESCAPES), indent=2) + "\n"
     return {
         Path(f"{port.class_name}.csproj"): template("client.csproj", facts),
         Path(f"{port.file_name}.avsc"): contract,
         Path(f"{name}.cs"): template("Port.cs", facts | {"publisher": publisher}).rstrip("\n") + "\n",
     }
-
-
-def _documented(form: Any) -> Any:
-    """Return a schema whose documentation the compiler can write into comments of XML."""
-    if isinstance(form, list):
-        return [_documented(each) for each in form]
-    if not isinstance(form, dict):
-        return form
-    copy = {name: each if name == "default" else _documented(each) for name, each in form.items()}
-    if isinstance(copy.get("doc"), str):
-        copy["doc"] = one_line(form["doc"]).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return copy
 
 
 def _key(port: ClientPort) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from meshport.generate.client_port import ClientPort, template
-from meshport.generate.contract import Field, Scalar, one_line, optional
+from meshport.generate.contract import Field, Scalar, documented, optional
 
 __all__ = ["java_files"]
 
+_ESCAPES: Final = {"\\": "&#92;", "*/": "*&#47;"}  # java reads escapes in comments, too
 _KEY_TEXT: Final = """
   private static String keyText(String name, Object value) {
     String text = value == null ? "" : value.toString();
@@ -45,22 +46,12 @@ def java_files(port: ClientPort) -> dict[Path, str]:
     publisher = template("Publisher.java", facts).rstrip("\n") + "\n" if port.unpublished is None else ""
     return {
         Path("pom.xml"): template("pom.xml", facts),
-        Path("src/main/avro") / f"{port.file_name}.avsc": json.dumps(_documented(port.contract.schema.form), indent=2)
+        Path("src/main/avro") / f"{port.file_name}.avsc": json.dumps(
+            documented(port.contract.schema.form, _ESCAPES), indent=2
+        )
         + "\n",
         Path("src/main/java") / folder / f"{name}.java": template("Port.java", facts | {"publisher": publisher}),
     }
-
-
-def _documented(form: Any) -> Any:
-    """Return a schema whose documentation Apache's compiler can write into comments: Java reads escapes there."""
-    if isinstance(form, list):
-        return [_documented(each) for each in form]
-    if not isinstance(form, dict):
-        return form
-    copy = {name: each if name == "default" else _documented(each) for name, each in form.items()}
-    if isinstance(copy.get("doc"), str):
-        copy["doc"] = one_line(form["doc"]).replace("\\", "&#92;").replace("*/", "*&#47;")
-    return copy
 
 
 def _key(port: ClientPort) -> str:
