@@ -1,7 +1,7 @@
 """The catalog's pages at 10,000 products: each kind by one reader, page after page, and the search while 16 type.
 
 The pages are those that a browser gets, without its own work. The first figure is the time from the registrations until
-the search has read all products; pages are answered meanwhile.
+the search has read all products; pages are answered meanwhile. `catalog:10` gives each contract ten versions.
 """
 
 from __future__ import annotations
@@ -25,14 +25,22 @@ SECONDS: Final = 5.0
 SYLLABLES: Final = [consonant + vowel for consonant in "bdfgklmnprst" for vowel in "aeiou"]
 
 
-def figures() -> Iterator[Figure]:
-    """The pages of a registry with `PRODUCTS` products."""
-    say(f"{PRODUCTS} products are registered first; this takes a minute")
+def figures(versions: str = "1") -> Iterator[Figure]:
+    """The pages of a registry with `PRODUCTS` products.
+
+    Args:
+        versions: of each product's contract; each has one field more than the one before.
+    """
+    say(f"{PRODUCTS} products are registered first, {versions} times; each time takes a minute")
     dice = random.Random(1)
     vocabulary = ["".join(dice.choices(SYLLABLES, k=3)) for _ in range(5000)]
     names = [f"{dice.choice(vocabulary)}-{number}" for number in range(PRODUCTS)]
     with service() as (url, pid):
-        _all_pages(measure(url, [_product(number, name, vocabulary, dice) for number, name in enumerate(names)]))
+        for version in range(int(versions)):
+            dice.seed(2)
+            products = [_product(number, name, vocabulary, dice, version) for number, name in enumerate(names)]
+            _all_pages(measure(url, products))
+            say(f"{len(products) * (version + 1)} versions")
         begun = time.perf_counter()
         while not httpx2.get(f"{url}/api/v1/search?limit=1", trust_env=False, timeout=60).json()["complete"]:
             time.sleep(0.1)
@@ -43,6 +51,7 @@ def figures() -> Iterator[Figure]:
             "home": ["/"],
             "domain": [f"/catalog/domains/domain{number}" for number in range(DOMAINS)],
             "product": [f"/catalog/products/domain{number % DOMAINS}/{names[number]}" for number in some],
+            "versions": [f"/catalog/versions/domain{number % DOMAINS}/{names[number]}" for number in some],
             "search": [f"/catalog/search?q={each}" for each in words],
             "search, a typo": [f"/catalog/search?q={each[:2]}{each[3]}{each[2]}{each[4:]}" for each in words],
             "search, a letter": [f"/catalog/search?q={each[0]}" for each in words],
@@ -68,7 +77,7 @@ def _page(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: registry\r\nAccept: text/html,*/*;q=0.8\r\n\r\n".encode()
 
 
-def _product(number: int, name: str, vocabulary: list[str], dice: random.Random) -> bytes:
+def _product(number: int, name: str, vocabulary: list[str], dice: random.Random, version: int) -> bytes:
     fields = [
         {
             "name": f"{dice.choice(vocabulary)}_{index}",
@@ -78,8 +87,9 @@ def _product(number: int, name: str, vocabulary: list[str], dice: random.Random)
         }
         for index in range(20)
     ]
+    added = [{"name": f"added_{index}", "type": ["null", "long"], "default": None} for index in range(version)]
     key = {"name": "id", "type": {"type": "string", "polyseme": f"{dice.choice(vocabulary[:50])}_id"}}
-    schema = {"type": "record", "name": f"bench.P{number}", "fields": [key, *fields]}
+    schema = {"type": "record", "name": f"bench.P{number}", "fields": [key, *fields, *added]}
     descriptor = {
         "address": f"mesh://domain{number % DOMAINS}/{name}",
         "id": str(uuid.UUID(int=number + 1)),
