@@ -15,6 +15,8 @@ from typing import Final, Self
 from meshport.errors import AddressError
 
 SCHEME: Final = "mesh://"
+PROCESSOR_GROUPS: Final = "meshport.process."
+"""The beginning of the consumer groups of processors; the topic that a processor builds follows."""
 _WORD: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 # Kafka refuses topic names over 249 characters; `.v<major>.g<n>` and the longest suffix of a processor's topics need the rest.
 _LONGEST: Final = 200

@@ -13,6 +13,7 @@ from meshport.newer import OrNewer
 from meshport.product.day import Day
 from meshport.product.descriptor import Archetype, OutputPort, Product, Status
 from meshport.product.input_port import AddressText
+from meshport.seen_readers import UndeclaredReader
 
 
 class _CatalogResponse(BaseModel):
@@ -264,6 +265,7 @@ class PortPast(_CatalogResponse):
         versions: of its schema, oldest first; the last one is the bound one.
         readers: the products that are known to read it.
         waivers: every waiver that was ever recorded for it, newest first.
+        undeclared: who was seen to read it in the last 30 days, or to ask for it, and is not declared.
     """
 
     port: OutputPort
@@ -271,6 +273,7 @@ class PortPast(_CatalogResponse):
     versions: tuple[SchemaVersion, ...]
     readers: tuple[Reader, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    undeclared: tuple[UndeclaredReader, ...] = ()
 
 
 class ProductPast(_CatalogResponse):

@@ -20,13 +20,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshport.access.principals import login
-from meshport.address import readers_prefix, repartition_name
+from meshport.address import PROCESSOR_GROUPS, readers_prefix, repartition_name
 from meshport.kafka.acls import Acl, Allow
 from meshport.kafka.consumer import WITHOUT_GROUP
 
 __all__ = ["processor_acls", "reader_acls", "writer_acls"]
 
-_PROCESS: Final = "meshport.process."
 _REDRIVE: Final = "meshport.redrive."
 # Of topics that a processor or a reader makes for itself.
 _OWN: Final = ("read", "write", "create", "alter", "describe-configs")
@@ -73,9 +72,9 @@ def reader_acls(principal: str, caller: str, topics: Iterable[str]) -> frozenset
 def _processing(topic: str) -> Iterator[Allow]:
     yield Allow("topic", topic, ("read", "write", "describe-configs"))
     yield Allow("topic", f"{topic}.", _OWN, "prefixed")
-    yield Allow("group", f"{_PROCESS}{topic}", ("read",))
-    yield Allow("group", f"{_PROCESS}{topic}.", ("read",), "prefixed")
-    for begin in (_PROCESS, _REDRIVE):
+    yield Allow("group", f"{PROCESSOR_GROUPS}{topic}", ("read",))
+    yield Allow("group", f"{PROCESSOR_GROUPS}{topic}.", ("read",), "prefixed")
+    for begin in (PROCESSOR_GROUPS, _REDRIVE):
         yield Allow("transactional-id", f"{begin}{topic}", ("write",))
         yield Allow("transactional-id", f"{begin}{topic}.", ("write",), "prefixed")
 

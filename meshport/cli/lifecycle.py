@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
@@ -14,7 +15,7 @@ from meshport.catalog import Deprecation, Reader, Removal, Retirement
 from meshport.cli.acl_removal import AclRemoval
 from meshport.cli.acls import MeshAcls
 from meshport.cli.completion import addresses
-from meshport.cli.observed import observed_of, reader_row, records_left
+from meshport.cli.observed import observed_of, reader_row, records_left, seen_text
 from meshport.cli.output import FINDINGS, emit, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
@@ -26,6 +27,7 @@ from meshport.process.wire.plan import processor_group
 from meshport.product import Status
 from meshport.project.topic_use import TopicUse, topic_use
 from meshport.registry import Registry
+from meshport.seen_readers import SILENT_AFTER, ReaderKind, ReaderState, SeenReader
 
 ProductArgument = Annotated[
     str, typer.Argument(metavar="ADDRESS", help="The product: shop/orders", autocompletion=addresses)
@@ -112,7 +114,8 @@ def retire(
     events stay. It is refused while a product reads it that --force does not name.
 
     --plan asks the brokers too: consumer groups that read it, declared or not, the records that are left in its topics, and the
-    products downstream. Nothing is changed.
+    products downstream. It also names who was seen in the last 30 days; a group that read is a reader, although it does not run
+    now. Nothing is changed.
 
     Examples:
         meshport retire shop/orders --plan
@@ -153,14 +156,16 @@ def _show_plan(
     readers = list(observed_of(mesh, lines, declared, kafka))
     records = {str(each.address): records_left(each, kafka) for each in lines}
     downstream = sorted(each.address for each in mesh.lineage(address).nodes if each.distance > 0)
-    live = [each for each in readers if each.is_live]
-    safe = not declared and not live
+    lately = [each for each in _seen_in(mesh, lines) if not each.declared and each.state is ReaderState.SEEN]
+    groups = [each for each in lately if each.reads_lately and each.kind is ReaderKind.GROUP]
+    safe = not declared and not groups and not any(each.is_live for each in readers)
     if json:
         emit(
             {
                 "address": str(address),
                 "safe": safe,
                 "readers": [each.as_dict() for each in readers],
+                "undeclared": [each.model_dump(mode="json") for each in lately],
                 "records_left": records,
                 "downstream": [str(each) for each in downstream],
             }
@@ -168,12 +173,20 @@ def _show_plan(
     else:
         if readers:
             table(["product", "group", "", "unread", "clients"], [reader_row(each) for each in readers])
+        for each in lately:
+            say(f"seen in the last {SILENT_AFTER.days} days: {seen_text(each)}")
         for name, count in records.items():
             say(f"{name} has {count} records left")
         say(f"downstream: {', '.join(each.key for each in downstream) or 'no product'}")
         say("nothing reads it: it is safe to retire" if safe else "it is read: move its readers first")
     if not safe:
         raise typer.Exit(FINDINGS)
+
+
+def _seen_in(mesh: Registry, lines: Iterable[Binding]) -> Iterator[SeenReader]:
+    for each in lines:
+        if each.status is not Status.RETIRED:
+            yield from (reader for line in mesh.seen_readers(each.address) for reader in line.readers)
 
 
 def drop(

@@ -12,7 +12,7 @@ import typer
 from meshport.address import Address, nearest
 from meshport.binding import Binding
 from meshport.catalog import ProductSummary
-from meshport.cli.observed import observed_of, reader_row
+from meshport.cli.observed import observed_of, reader_row, seen_facts, seen_text
 from meshport.cli.output import as_json, emit, emit_text, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
@@ -127,16 +127,21 @@ def readers(
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the products that read a port, and the fields that they read.
+    """List who reads a port: the products that declare it with the fields that they read, and those that read it undeclared.
 
-    With --observed, the consumer groups on the brokers are listed: those of the products that declare to read the port, those
-    that no product declares, and products that have no group, which have read nothing for a week.
+    The registry knows when each was seen last, and how: its consumer group read (as `meshport observe` reports), it subscribed,
+    or it only resolved the address or fetched the schema. A declared reader that was not seen for 30 days is named too.
 
-    Example: meshport readers shop/orders --observed
+    With --observed, the brokers are asked for the consumer groups of now: those of the products that declare to read the port,
+    those that no product declares, and products that have no group, which have read nothing for a week.
+
+    Examples:
+        meshport readers shop/orders
+        meshport readers shop/orders --observed
     """
     with open_registry(registry) as mesh:
-        found = mesh.readers(Address.parse(address))
         if observed:
+            found = mesh.readers(Address.parse(address))
             kafka = open_clusters(kafka_config, registry=registry)
             seen = list(observed_of(mesh, [mesh.resolve(Address.parse(address))], found, kafka))
             if json:
@@ -147,13 +152,16 @@ def readers(
             else:
                 say(f"no consumer group reads {address}")
             return
-    if not found and not json:
+        lines = mesh.seen_readers(Address.parse(address))
+    if not json and not any(each.readers for each in lines):
         say(f"nobody reads {address}")
-    for each in found:
-        if json:
-            emit(each.model_dump(mode="json"))
-        else:
-            emit_text(f"{each.address.key}  reads {', '.join(each.fields) or 'everything'}  ({each.owner})")
+    for line in lines:
+        for one in line.readers:
+            if json:
+                emit(seen_facts(line, one))
+            else:
+                of = f"  {line.address.port}@{line.address.major}" if len(lines) > 1 else ""
+                emit_text(f"{seen_text(one)}{of}")
 
 
 def lineage(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:

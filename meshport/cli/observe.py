@@ -26,6 +26,7 @@ from meshport.metrics.readiness import Readiness
 from meshport.observe.levels.observer import INTERVAL_S, LIMIT, Observer, PortReport
 from meshport.observe.levels.reporting import Reporting
 from meshport.observe.levels.results import RESULTS, register_results
+from meshport.observe.reading_groups import GroupObserver
 from meshport.registry import Registry
 from meshport.service_levels import LevelState
 
@@ -53,8 +54,9 @@ def observe(
 
     Each port's topic is read without a group, a bounded number of events at a look. What is measured is kept by the registry
     (`meshport resolve` shows it), published in mesh/service-levels, and shown as metrics. A change of a state is a line of the
-    log. `meshport up` runs it too. At a registry with identities it needs the action `observe`, as the group mesh-observers
-    has it; mesh/service-levels is registered by the first observer that may.
+    log. Once a minute the consumer groups that read each port are reported too (`meshport readers` shows them). `meshport up`
+    runs it too. At a registry with identities it needs the action `observe`, as the group mesh-observers has it;
+    mesh/service-levels is registered by the first observer that may.
 
     Examples:
         meshport observe --interval 30
@@ -69,12 +71,14 @@ def observe(
         Observer(mesh, clusters, interval_s=interval, limit=limit) as observer,
         Reporting(mesh, clusters) as reporting,
     ):
+        groups = GroupObserver(mesh, clusters)
         registers = True
         while True:
             try:
                 registers = registers and not _registered(mesh, clusters, once=once)
                 reports = observer.look()
                 taken = reporting.report(reports)
+                groups.report(observer.bindings)
                 OBSERVER_LOOKS.labels("done" if taken else "unanswered").inc()
                 readiness.meet(_LOOKED)
                 _show(reports, json=json, once=once)

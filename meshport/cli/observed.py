@@ -1,8 +1,9 @@
-"""The readers of a port as the brokers see them, for `meshport readers --observed` and `meshport retire --plan`."""
+"""The readers of a port as the brokers and the registry see them, for `meshport readers` and `meshport retire --plan`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from meshport.address import Address
 from meshport.binding import Binding
@@ -14,6 +15,7 @@ from meshport.observe.levels.cluster_reader import ClusterReader
 from meshport.observe.readers import ObservedReader, observed_readers
 from meshport.process.wire.plan import processor_group
 from meshport.registry import Registry
+from meshport.seen_readers import LineReaders, ReaderKind, SeenReader
 
 __all__ = ["observed_of", "reader_row", "records_left"]
 
@@ -50,6 +52,26 @@ def records_left(binding: Binding, kafka: KafkaAccess) -> int:
     with ClusterReader(kafka.to(binding)) as cluster:
         bounds = cluster.bounds({binding.topic: binding.partitions})
     return sum(end - first for _, (first, end) in bounds.items())
+
+
+def seen_text(reader: SeenReader) -> str:
+    """Return a reader that was seen, on one line for people."""
+    who = reader.name if reader.kind is ReaderKind.PRODUCT else f"{reader.kind} {reader.name}"
+    does = "reads" if reader.declared or reader.reads_lately else "asked for"
+    what = ", ".join(reader.fields) or ("everything" if reader.declared or reader.subscribed_at else "it")
+    known = (reader.owner if reader.declared else "not declared", reader.caller and f"as {reader.caller}")
+    return f"{who}  {does} {what}  ({'; '.join(filter(None, [*known, reader.words()]))})"
+
+
+def seen_facts(line: LineReaders, reader: SeenReader) -> dict[str, Any]:
+    """Return a reader that was seen as JSON data."""
+    return {
+        "address": str(Address.parse(reader.name)) if reader.kind is ReaderKind.PRODUCT else None,
+        **reader.model_dump(mode="json"),
+        "last_seen": reader.last_seen,
+        "line": str(line.address),
+        "observed_since": line.observed_since,
+    }
 
 
 def reader_row(reader: ObservedReader) -> list[str]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from meshport.catalog import Waiver
 from meshport.product import Compatibility
 from meshport.product.input_port import AddressText
+from meshport.seen_readers import UndeclaredReader
 
 
 class Direction(StrEnum):
@@ -165,6 +166,7 @@ class Verdict(_FindingModel):
         versions: numbers of the versions that it was compared with, newest first.
         findings: errors first.
         readers: every known reader of the port.
+        also_read_by: of a change that breaks something, who was seen to read the port and is not declared.
         waivers: the port's waivers that hold today, needed or not.
         judged_on: the day, which decides whether a waiver holds.
     """
@@ -175,6 +177,7 @@ class Verdict(_FindingModel):
     versions: tuple[int, ...] = ()
     findings: tuple[Finding, ...] = ()
     readers: tuple[ReaderVerdict, ...] = ()
+    also_read_by: tuple[UndeclaredReader, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     judged_on: date
 

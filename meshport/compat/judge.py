@@ -32,6 +32,7 @@ from meshport.errors import SchemaError
 from meshport.product import Compatibility, Product, Protection
 from meshport.product.declared_state import step_path
 from meshport.schema import Schema
+from meshport.seen_readers import UndeclaredReader
 
 _Raw = tuple[Rule, Direction, int | None, Found]
 _Key = tuple[str, str]
@@ -49,6 +50,7 @@ class Past:
         waivers: every waiver that was ever recorded for it.
         unused: whether its topic holds no event and no consumer group reads it; False where that is not known.
         levels: further compatibility levels that a change is held to, as a registry of schemas has set them.
+        undeclared: who was seen to read it, and is not declared; they change no verdict, and are named in one that breaks.
     """
 
     contract: Contract
@@ -57,6 +59,7 @@ class Past:
     waivers: tuple[Waiver, ...] = ()
     unused: bool = False
     levels: frozenset[Compatibility] = frozenset()
+    undeclared: tuple[UndeclaredReader, ...] = ()
 
 
 def judge_port(past: Past, after: Contract | None, product: Product | None, *, today: date) -> Verdict:
@@ -108,6 +111,7 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
         versions=tuple(version.number for version in reached),
         findings=findings,
         readers=_readers(past.readers, broken),
+        also_read_by=past.undeclared if any(_may_break_others(each) for each in findings) else (),
         waivers=waivers,
         judged_on=today,
     )
@@ -238,6 +242,12 @@ def _mark_waived_and_unread(
 
 
 # --- the readers that break
+
+
+def _may_break_others(finding: Finding) -> bool:
+    """Return whether a finding may break a reader that is not declared, a waived one too."""
+    excused = finding.state in {State.SETTLED, State.UNUSED}
+    return finding.severity is Severity.ERROR and not excused and RULES[finding.rule].scope is not Scope.DECLARATION
 
 
 def _broken(

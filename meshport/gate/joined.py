@@ -59,7 +59,12 @@ class JoinedSource:
             if line in known:
                 here = {each.address for each in past.readers}
                 others = tuple(each for each in known[line].readers if each.address not in here)
-                past = replace(past, readers=(*past.readers, *others), waivers=known[line].waivers)  # noqa: PLW2901
+                past = replace(  # noqa: PLW2901
+                    past,
+                    readers=(*past.readers, *others),
+                    waivers=known[line].waivers,
+                    undeclared=known[line].undeclared,
+                )
             pasts[line] = past
         retired: frozenset[Line] = before.retired | {line for line, each in known.items() if line not in before.pasts}
         return Before(pasts, retired)

@@ -278,6 +278,8 @@ def before_of(past: ProductPast) -> Before:
     for each in past.ports:
         versions = tuple(Version(one.number, Schema(one.schema_text)) for one in each.versions)
         contract = Contract(past.declaring(each.port), each.port, versions[-1].schema)
-        pasts[each.port.name, each.port.major] = Past(contract, versions, each.readers, each.waivers)
+        pasts[each.port.name, each.port.major] = Past(
+            contract, versions, each.readers, each.waivers, undeclared=each.undeclared
+        )
     retired = (each.port for each in past.ports if each.status is Status.RETIRED)
     return Before(pasts, frozenset((port.name, port.major) for port in retired), past.product)

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast, runtime_checkable
 from uuid import UUID
 
 from meshport.address import Address
@@ -15,6 +15,7 @@ from meshport.errors import RegistryUnavailable
 from meshport.ports.resolver import Resolver
 from meshport.ports.subscriber import Mesh
 from meshport.schema import Schema
+from meshport.seen_readers import SubscriberName
 
 __all__ = ["AsyncMesh", "AsyncResolver", "BlockingMesh", "for_threads"]
 
@@ -29,6 +30,15 @@ class AsyncResolver(Protocol):
 
     async def resolve(self, address: Address) -> Binding:
         """See `Resolver.resolve`."""
+        ...
+
+
+@runtime_checkable
+class AsyncNamedResolver(Protocol):
+    """A `NamedResolver` for the tasks of an event loop."""
+
+    async def resolve_as(self, address: Address, reader: SubscriberName) -> Binding:
+        """See `NamedResolver.resolve_as`."""
         ...
 
 
@@ -63,6 +73,13 @@ class BlockingMesh:
     def resolve(self, address: Address) -> Binding:
         """See `Resolver.resolve`."""
         return self._ask(lambda: self._mesh.resolve(address))
+
+    def resolve_as(self, address: Address, reader: SubscriberName) -> Binding:
+        """See `NamedResolver`."""
+        mesh = self._mesh
+        return self._ask(
+            lambda: mesh.resolve_as(address, reader) if isinstance(mesh, AsyncNamedResolver) else mesh.resolve(address)
+        )
 
     def by_id(self, schema_id: int) -> Schema:
         """See `SchemaSource`."""

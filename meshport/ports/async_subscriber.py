@@ -31,6 +31,7 @@ from meshport.ports.open_subscriber import OpenSubscriber
 from meshport.ports.read_ahead import ReadAhead, TaskSubscription
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.required_levels import RequireWord
+from meshport.ports.resolver import subscriber_resolver
 from meshport.ports.retry_turns import RetryTurns
 from meshport.ports.seen_events import SeenEvents
 from meshport.ports.subscriber import BadEvent, Mesh, Model
@@ -136,7 +137,7 @@ class AsyncSubscriber(Generic[Model]):
             reading.thread.start()
 
     def _prepare(self, reading: OpenSubscriber, mesh: Mesh) -> None:
-        binding = mesh.resolve(self.address)
+        binding = subscriber_resolver(mesh, self._group, self._reader).resolve(self.address)
         closing, in_flight = reading.closing, reading.in_flight
         seen = SeenEvents(self._remember) if self._remember else None
         retries: RetryTurns | None = None
@@ -149,7 +150,7 @@ class AsyncSubscriber(Generic[Model]):
 
         reading.subscription = TaskSubscription(
             binding,
-            mesh,
+            subscriber_resolver(mesh, self._group, self._reader, self._kafka.to(binding)),
             self._kafka,
             group=self._group,
             start=self._start,

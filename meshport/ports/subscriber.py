@@ -29,7 +29,7 @@ from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.required_levels import RequireWord
-from meshport.ports.resolver import Resolver
+from meshport.ports.resolver import Resolver, subscriber_resolver
 from meshport.ports.seen_events import SeenEvents
 from meshport.ports.stop_signals import stopped_by_signals
 from meshport.ports.subscription import Subscription
@@ -138,10 +138,11 @@ class Subscriber(Generic[Model]):
         require: RequireWord | None = None,
     ) -> None:
         require_group(on_error, group)
-        binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
+        self._reader = model_schema(as_, reader)
+        named = subscriber_resolver(mesh, group, self._reader)
+        binding = named.resolve(Address.parse(address) if isinstance(address, str) else address)
         self._seen = SeenEvents(remember) if remember else None
         self._on_bad = on_bad
-        self._reader = model_schema(as_, reader)
         self._stopped = threading.Event()
         self._schemas = WaitingSchemas(mesh, self._stopped, waiter=f"the subscriber of {binding.address}")
         self._read = as_model(reader_for(binding, self._schemas, self._reader).read, as_)
@@ -150,7 +151,7 @@ class Subscriber(Generic[Model]):
         forgetting = [waiting.forget] if self._seen is None else [waiting.forget, self._seen.forget]
         self._subscription = Subscription(
             binding,
-            mesh,
+            subscriber_resolver(mesh, group, self._reader, kafka.to(binding)),
             kafka,
             group=group,
             start=start,

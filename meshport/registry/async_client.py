@@ -16,6 +16,7 @@ from meshport.registry.login import RegistryLogin
 from meshport.registry.requests import AsyncRequests, AsyncTransport, login_of
 from meshport.schema import Schema
 from meshport.search import SearchPage
+from meshport.seen_readers import SubscriberName
 
 __all__ = ["AsyncRegistry"]
 
@@ -59,6 +60,10 @@ class AsyncRegistry:
     async def resolve(self, address: Address | str) -> Binding:
         """See `Registry.resolve`."""
         return await self._requests.take(self._bindings.resolve(to_address(address)))
+
+    async def resolve_as(self, address: Address, reader: SubscriberName) -> Binding:
+        """See `Registry.resolve_as`."""
+        return await self._requests.take(self._bindings.resolve(address, reader))
 
     async def refresh(self, address: Address | str) -> Binding:
         """See `Registry.refresh`."""

@@ -12,9 +12,11 @@ from meshport.binding import RegisteredProduct
 from meshport.catalog import Health, Lineage, ProductPage, ProductPast, Reader
 from meshport.registry.requests import Call, Steps, parse_response
 from meshport.search import SearchPage
+from meshport.seen_readers import LineReaders
 
 _DOCUMENT: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
+_LINES: Final = TypeAdapter(tuple[LineReaders, ...])
 
 
 def product(which: UUID | Address | str) -> Steps[RegisteredProduct]:
@@ -48,6 +50,13 @@ def readers(address: Address | str) -> Steps[tuple[Reader, ...]]:
     wanted = to_address(address)
     path = f"/api/v1/readers/{wanted.key.partition('@')[0]}"
     return parse_response((yield Call(path, {"major": wanted.major})), _READERS.validate_json)
+
+
+def seen_readers(address: Address | str) -> Steps[tuple[LineReaders, ...]]:
+    """See `Registry.seen_readers`."""
+    wanted = to_address(address)
+    path = f"/api/v1/seen-readers/{wanted.key.partition('@')[0]}"
+    return parse_response((yield Call(path, {"major": wanted.major})), _LINES.validate_json)
 
 
 def past(address: Address | str) -> Steps[ProductPast]:

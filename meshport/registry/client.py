@@ -48,6 +48,7 @@ from meshport.registry.requests import Requests, Transport, login_of, parse_resp
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
 from meshport.search import SearchPage
+from meshport.seen_readers import GroupReports, LineReaders, SubscriberName
 from meshport.snapshot import ImportBatch, ImportCounts
 
 _WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
@@ -112,6 +113,10 @@ class Registry:
         """
         return self._requests.take(self._bindings.resolve(to_address(address)))
 
+    def resolve_as(self, address: Address, reader: SubscriberName) -> Binding:
+        """Return the binding of an address as `resolve` does, for a subscriber that the registry then knows as a reader."""
+        return self._requests.take(self._bindings.resolve(address, reader))
+
     def product(self, which: UUID | Address | str) -> RegisteredProduct:
         """Return a product by its GUID or its address.
 
@@ -166,6 +171,30 @@ class Registry:
             RegistryUnavailable: the registry did not answer.
         """
         return self._requests.take(calls.readers(address))
+
+    def seen_readers(self, address: Address | str) -> tuple[LineReaders, ...]:
+        """Return who reads each line of a product, or one line, declared or not, and when it was seen last.
+
+        Args:
+            address: of a product, a port, or a line of a port; of a port it is the live line.
+
+        Raises:
+            NotRegistered: the product or port is not registered.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._requests.take(calls.seen_readers(address))
+
+    def report_groups(self, line: Address, reports: GroupReports) -> LineReaders:
+        """Report all consumer groups that read a line, and return its readers.
+
+        Raises:
+            NotRegistered: the line is not registered, or retired.
+            RegistrationRefused: the caller may not report what it observes.
+            RegistryUnavailable: the registry did not answer.
+        """
+        path = f"/api/v1/seen-readers/{line.key.partition('@')[0]}"
+        response = self._requests.send("PUT", path, {"major": line.major}, reports.model_dump_json())
+        return parse_response(response, LineReaders.model_validate_json)
 
     def export(self, form: str, address: Address | str | None = None) -> Any:
         """Return the mesh or one product as a document of a standard, as JSON data.

@@ -19,8 +19,10 @@ from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.registry.requests import Call, Steps, parse_response
 from meshport.schema import Schema
+from meshport.seen_readers import SubscriberName
 
 _Key = TypeVar("_Key", int, str)
+_Asked = tuple[Address, SubscriberName | None]
 
 # About 40 MB of schemas, four times those of the largest mesh of the benchmarks.
 _SCHEMAS_KEPT: Final = 4096
@@ -43,42 +45,46 @@ class ResolvedBindings:
     def __init__(self, keep: float) -> None:
         self._keep = keep
         self._lock = threading.Lock()
-        self._known: dict[Address, _Resolved] = {}
+        self._known: dict[_Asked, _Resolved] = {}
 
-    def resolve(self, wanted: Address) -> Steps[Binding]:
-        """See `Registry.resolve`."""
+    def resolve(self, wanted: Address, reader: SubscriberName | None = None) -> Steps[Binding]:
+        """See `Registry.resolve`; each subscriber asks by itself, so that the registry knows of each."""
         with self._lock:
-            known = self._known.get(wanted)
+            known = self._known.get((wanted, reader))
+            last = known or self._known.get((wanted, None))
         if known is not None and time.monotonic() - known.at < self._keep:
             return known.binding
         try:
-            return (yield from self.refresh(wanted))
+            return (yield from self.refresh(wanted, reader))
         except RegistryUnavailable:
-            if known is None:
+            if last is None:
                 raise
-            self._note(wanted, known.binding)
-            return known.binding
+            self._note((wanted, reader), last.binding)
+            return last.binding
         except NotRegistered:
             with self._lock:
-                self._known.pop(wanted, None)
+                self._known.pop((wanted, reader), None)
+                self._known.pop((wanted, None), None)
             raise
 
-    def refresh(self, wanted: Address) -> Steps[Binding]:
+    def refresh(self, wanted: Address, reader: SubscriberName | None = None) -> Steps[Binding]:
         """See `Registry.refresh`."""
-        response = yield Call(f"/api/v1/resolve/{wanted.key.partition('@')[0]}", {"major": wanted.major})
+        path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
+        response = yield Call(path, {"major": wanted.major}, reader=reader)
         binding = parse_response(response, Binding.model_validate_json)
-        self._note(wanted, binding)
+        for asked in {(wanted, reader), (wanted, None)}:
+            self._note(asked, binding)
         return binding
 
     def forget(self, product: Address) -> None:
         """Forget the bindings of a product: the next `resolve` asks the registry."""
         with self._lock:
-            for address in [each for each in self._known if each.of_product == product.of_product]:
-                del self._known[address]
+            for asked in [each for each in self._known if each[0].of_product == product.of_product]:
+                del self._known[asked]
 
-    def _note(self, wanted: Address, binding: Binding) -> None:
+    def _note(self, asked: _Asked, binding: Binding) -> None:
         with self._lock:
-            _remember(self._known, wanted, _Resolved(binding, time.monotonic()), _BINDINGS_KEPT)
+            _remember(self._known, asked, _Resolved(binding, time.monotonic()), _BINDINGS_KEPT)
 
 
 class FetchedSchemas:

@@ -19,6 +19,7 @@ from pydantic.config import ExtraValues
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
 from meshport.registry.login import RegistryLogin, TokenSource, registry_login
 from meshport.registry.versions import MESH_API, NO_SUCH_CALL, UNKNOWN_FIELD, version_note
+from meshport.seen_readers import READER_HEADER, SubscriberName
 from meshport.version import __version__
 
 Transport = httpx2.BaseTransport
@@ -40,22 +41,27 @@ class Call:
         query: the parameters; those that are None are omitted.
         method: of HTTP.
         content: the body, as JSON text.
+        reader: the subscriber that asks, for the header `meshport-reader`; None for any other asker.
     """
 
     path: str
     query: Mapping[str, Any] | None = None
     method: str = "GET"
     content: str | None = None
+    reader: SubscriberName | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return the arguments of httpx2's `request`."""
         given = {name: value for name, value in (self.query or {}).items() if value is not None}
+        headers = {} if self.content is None else {"content-type": "application/json"}
+        if self.reader is not None:
+            headers[READER_HEADER] = self.reader.header()
         return {
             "method": self.method,
             "url": self.path,
             "params": given or None,
             "content": self.content,
-            "headers": {"content-type": "application/json"} if self.content is not None else None,
+            "headers": headers or None,
         }
 
 

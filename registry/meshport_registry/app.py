@@ -56,6 +56,8 @@ from meshport_registry.rights.decisions import Decisions
 from meshport_registry.rights.guard import Guard, guard_page
 from meshport_registry.search import api as search_api
 from meshport_registry.search.live import LiveIndex
+from meshport_registry.seen_readers import api as seen_readers_api
+from meshport_registry.seen_readers.asking import Askers
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
 
@@ -69,6 +71,7 @@ _MESH_ROUTERS: Final = (
     generations_api.router,
     service_levels_api.router,
     profiles_api.router,
+    seen_readers_api.router,
     policies_api.router,
     access_api.router,
     problems_api.router,
@@ -136,11 +139,14 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.counts = MeshCounts()
     state.index = LiveIndex(store)
     state.index.start()
+    state.askers = Askers(store)
+    state.askers.start()
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:
         yield
     finally:
         await state.index.close()
+        await state.askers.close()
         state.bindings.close()
         store.close()
 

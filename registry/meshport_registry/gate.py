@@ -33,6 +33,7 @@ from meshport_registry.products import (
     require_guid,
 )
 from meshport_registry.schemas import CandidateSchema, parsed_schemas
+from meshport_registry.seen_readers.known import undeclared_readers
 from meshport_registry.subject_names import LATEST
 from meshport_registry.subjects import Subject, SubjectHistory, find_history
 from meshport_registry.waivers import waivers
@@ -113,7 +114,7 @@ def next_version_judgement(
         one = next((each for each in past.versions if each.number == number), None)
         if one is None:
             raise VersionNotFound(f"version {version} not found")
-        past = Past(Contract(product, port, one.schema), (one,), past.readers, past.waivers)
+        past = replace(past, contract=Contract(product, port, one.schema), versions=(one,))
     schema = candidate if isinstance(candidate, SchemaError) else candidate.schema
     return GateJudgement((Case.declared(product, port, schema, past),), today)
 
@@ -136,7 +137,14 @@ def past_of(connection: Connection, row: Row[Any], binding: Binding) -> Past:
     # A rebuild may have bound a generation with another number of partitions.
     port = declared.model_copy(update={"partitions": binding.partitions}) if declared else _dropped(binding, history)
     contract = Contract(declaring(product, port), port, schemas[-1])
-    return Past(contract, versions, readers(connection, binding.address), waivers(connection, binding.address))
+    known = readers(connection, binding.address)
+    return Past(
+        contract,
+        versions,
+        known,
+        waivers(connection, binding.address),
+        undeclared=undeclared_readers(connection, row.guid, binding, known),
+    )
 
 
 def _dropped(binding: Binding, history: SubjectHistory) -> OutputPort:
@@ -184,4 +192,5 @@ def _port_past(past: Past, status: Status) -> PortPast:
         ),
         readers=past.readers,
         waivers=past.waivers,
+        undeclared=past.undeclared,
     )

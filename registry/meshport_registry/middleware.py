@@ -57,6 +57,7 @@ class FastPathMiddleware:
                 send = _in_media_type(send, kind)
         if acceptable and scope["method"] == "GET" and (hot := await _cached(path, scope)):
             await _send(send, 200, *hot)
+            scope["app"].state.askers.note(scope, path)
             return
         if error := _refuse_path(text):
             status, body = render(error, mesh=is_mesh(text))
@@ -82,6 +83,8 @@ class FastPathMiddleware:
         finally:
             measures: RequestMeasures = scope["app"].state.measures
             measures.answered(scope, status, time.perf_counter() - began)
+            if status == HTTPStatus.OK and scope["method"] == "GET":
+                scope["app"].state.askers.note(scope, path)
 
 
 def _refuse_path(path: str) -> BadPath | None:

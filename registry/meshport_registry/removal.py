@@ -26,6 +26,7 @@ LAST_REMOVAL: Final = "last_removal"
 _OF_PRODUCT: Final = (
     tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant,
     tables.service_level, tables.service_level_history, tables.port_profile,
+    tables.line_observation, tables.seen_reader,
 )  # fmt: skip
 
 

@@ -190,6 +190,41 @@ port_profile = Table(
     Column("profile", Text, nullable=False),
 )
 
+# Since when, and when last, an observer reported the consumer groups of a line.
+line_observation = Table(
+    "line_observation",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("since", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# Who was seen to read a line, or to ask for it, and when last in each way.
+seen_reader = Table(
+    "seen_reader",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(20), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("read_at", BigInteger),
+    Column("members_at", BigInteger),
+    Column("subscribed_at", BigInteger),
+    Column("resolved_at", BigInteger),
+    Column("schema_at", BigInteger),
+    # Of a group: the sum of the offsets that it had committed when it was reported last.
+    Column("committed", BigInteger),
+    # JSON: those of the schema with which it subscribed last.
+    Column("fields", Text),
+    # The known caller that subscribed with this group last.
+    Column("caller", Text),
+)
+
 input_port = Table(
     "input_port",
     metadata,

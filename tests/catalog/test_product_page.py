@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -16,6 +17,7 @@ from meshport.address import Address
 from meshport.product import Product
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
+from meshport.seen_readers import GroupReport, GroupReports
 from meshport_registry.catalog.contract import MAX_DOC, MOST_FIELDS, fields_of
 from tests.catalog.browser import Reader
 from tests.catalog.pages import AS_BROWSER
@@ -121,6 +123,29 @@ def test_the_page_shows_who_reads_and_shares_each_field(http: httpx2.Client) -> 
     page = http.get("/catalog/products/sales/bookings", headers=AS_BROWSER).text
     assert '<span class="badge restricted">restricted</span>' in page
     assert "Members of <code>sales-readers</code> may read it already" in page
+
+
+def test_the_page_lists_readers_that_are_not_declared(registry: Registry, http: httpx2.Client) -> None:
+    """Who was seen to read the port follows those that declare it, marked, with the time; markup in a name is text."""
+    line, now = Address.parse("operations/departures/events@1"), datetime.now(UTC)
+    groups = ("<b>billing</b>", "meshport.process.network.delays-by-airport.events.v1")
+    for minutes, committed in ((1, 1), (0, 2)):
+        found = tuple(GroupReport(name=each, committed=committed) for each in groups)
+        registry.report_groups(line, GroupReports(at=now - timedelta(minutes=minutes), groups=found))
+    seen = view(http, "/catalog/products/operations/departures")["details"]["port"]["seen"]
+    assert [(each["name"], each["declared"], each["state"]) for each in seen["readers"]] == [
+        ("network/delays-by-airport", True, "seen"),
+        ("network/old-delays", True, "unobserved"),
+        ("<b>billing</b>", False, "seen"),
+    ]
+    page = http.get("/catalog/products/operations/departures", headers=AS_BROWSER).text
+    section = " ".join(page.partition('<h2 id="readers">')[2].partition("</section>")[0].split())
+    assert '<a href="/catalog/products/network/delays-by-airport">network/delays-by-airport</a>' in section
+    assert "not observed yet" in section
+    assert '<li class="undeclared"> <span class="quiet">group</span> <code>&lt;b&gt;billing&lt;/b&gt;</code>' in section
+    assert '<span class="badge undeclared">not declared</span>' in section
+    assert f'read <time datetime="{now:%Y-%m-%dT%H:%M:%S}Z"' in section
+    assert "Consumer groups are observed since" in section
 
 
 def test_the_page_of_a_deprecated_product_leads_on(reader: Reader) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -17,6 +18,7 @@ from meshport.compat.finding import Outcome, State
 from meshport.gate.evidence import Cause, Evidence, UnreadableEvent
 from meshport.gate.render import RENDERINGS, document, github, junit, sarif, text
 from meshport.gate.run import GateRun
+from meshport.seen_readers import ReaderKind, UndeclaredReader
 from tests.gate import verdicts
 from tests.gate.verdicts import PLAYS, breaking, removed, settled, story, waived, waiver, warned
 
@@ -196,6 +198,33 @@ class TestText:
     def test_no_control_character_reaches_a_terminal(self, words: str) -> None:
         """Whatever a schema contains, the text has printable characters and line feeds only."""
         assert text.render(hostile(words)).replace("\n", "").isprintable()
+
+
+class TestUndeclared:
+    """Readers that were seen and are not declared."""
+
+    SEEN = tuple(
+        UndeclaredReader(name=f"g{number}", kind=ReaderKind.GROUP, how="read", last_seen=date(2026, 3, 1))
+        for number in range(12)
+    )
+    LINE = "also read by group 'g0' (not declared; last read 2026-03-01)"
+
+    def test_each_form_names_them(self) -> None:
+        """Text, annotations, test reports and JSON name them after the readers that are declared."""
+        run = GateRun("x", (breaking(removed(), also_read_by=self.SEEN[:1]),))
+        written = text.render(run).splitlines()
+        assert f"  {self.LINE}" in written
+        assert written.index(f"  {self.LINE}") > max(n for n, line in enumerate(written) if "breaks payments/" in line)
+        assert self.LINE in github.render(run)
+        assert self.LINE in junit.render(run).replace("&#39;", "'")
+        (seen,) = json.loads(document.render(run))["verdicts"][0]["also_read_by"]
+        assert (seen["name"], seen["kind"], seen["last_seen"]) == ("g0", "group", "2026-03-01")
+
+    def test_many_are_counted(self) -> None:
+        """Ten are named, and the others counted."""
+        written = text.render(GateRun("x", (breaking(removed(), also_read_by=self.SEEN),)))
+        assert written.count("also read by group") == 10
+        assert "also read or asked for by 2 more that are not declared" in written
 
 
 class TestJson:

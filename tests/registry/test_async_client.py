@@ -18,6 +18,7 @@ from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.ports.async_mesh import for_threads
 from meshport.registry import AsyncRegistry, Registry, RegistryLogin
 from meshport.schema import parse_schema
+from meshport.seen_readers import SubscriberName
 from tests.registry.schemas import plays
 
 
@@ -46,6 +47,7 @@ def test_both_clients_give_the_same_answers(registry: Registry) -> None:
     asked: dict[str, tuple[Any, ...]] = {
         "resolve": ("player/plays",),
         "refresh": ("player/plays",),
+        "resolve_as": (Address.parse("player/plays"), SubscriberName(group="billing")),
         "product": ("player/plays",),
         "search": ("plays",),
         "lineage": ("player/plays",),

@@ -46,6 +46,7 @@ GUID: Final = "/api/v1/dataproducts/{guid}"
 LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
 ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
 PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
+SEEN_READERS: Final = "/api/v1/seen-readers/{domain}/{product}"
 LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/"): KNOWN,
@@ -123,6 +124,9 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("PUT", LEVELS): ADMIN,
     ("GET", PROFILE): READERS,
     ("PUT", PROFILE): ADMIN,
+    ("GET", SEEN_READERS): KNOWN,
+    ("GET", f"{SEEN_READERS}/{{port}}"): KNOWN,
+    ("PUT", f"{SEEN_READERS}/{{port}}"): ADMIN,
     ("GET", "/api/v1/glossary"): KNOWN,
     ("PUT", "/api/v1/glossary/{domain}"): OWNERS,
     ("GET", "/api/v1/problems"): KNOWN,

@@ -47,6 +47,8 @@ def _annotation(level: str, verdict: Verdict, finding: Finding) -> str:
     if finding.state is State.STANDS:
         if hit := wording.broken(verdict, finding):
             lines += (f"breaks {wording.short(each.address)} ({each.owner}): {wording.reads(each)}" for each in hit)
+        if finding.severity is Severity.ERROR:
+            lines += wording.undeclared_lines(verdict)
         if finding.advice:
             lines.append(f"do: {finding.advice}")
         if order := wording.roll_out(finding):

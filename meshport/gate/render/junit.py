@@ -81,7 +81,8 @@ def _port(case: ET.Element, verdict: Verdict) -> None:
     more = f" (and {len(others)} more)" if others else ""
     failure = ET.SubElement(case, "failure", type=first.rule, message=_legal(first.message + more))
     lines = [line for finding in refusing for line in text.finding_lines(verdict, finding)]
-    failure.text = _joined((*lines, *(f"  {line}" for line in wording.reader_lines(verdict))))
+    who = (*wording.reader_lines(verdict), *wording.undeclared_lines(verdict))
+    failure.text = _joined((*lines, *(f"  {line}" for line in who)))
 
 
 def _history(case: ET.Element, evidence: Evidence) -> None:

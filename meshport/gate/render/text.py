@@ -91,6 +91,8 @@ def _verdict(verdict: Verdict, width: int) -> Iterator[_Line]:
     if hit or verdict.findings:
         for line in wording.reader_lines(verdict):
             yield from _wrapped(line, width, "  ", "red" if hit and not verdict.passes else "")
+    for line in wording.undeclared_lines(verdict):
+        yield from _wrapped(line, width, "  ", "yellow")
     if verdict.findings:
         yield "", ""
 

@@ -19,6 +19,7 @@ _ROLL_OUT: Final = {
     RollOut.PRODUCERS: "producers deploy first, then readers",
     RollOut.ANY: "producers and readers deploy in any order",
 }
+_MOST_UNDECLARED: Final = 10
 _FILES: Final = {Part.SCHEMA: "the schema", Part.PORT: "the port in product.yaml", Part.PRODUCT: "product.yaml"}
 
 
@@ -106,6 +107,14 @@ def reader_lines(verdict: Verdict) -> list[str]:
     lines = [f"breaks {short(reader.address)} (owner {reader.owner}): {reads(reader)}" for reader in hit]
     if whole:
         lines[-1] += f"; {whole} other{'s' if whole > 1 else ''} whole"
+    return lines
+
+
+def undeclared_lines(verdict: Verdict) -> list[str]:
+    """Return a line for each reader that is not declared and may break too; beyond ten, a line that counts the others."""
+    lines = [f"also {each}" for each in verdict.also_read_by[:_MOST_UNDECLARED]]
+    if more := len(verdict.also_read_by) - len(lines):
+        lines.append(f"also read or asked for by {more} more that are not declared")
     return lines
 
 

@@ -95,6 +95,11 @@ class Observer:
         self._readers: dict[KafkaConfig, ClusterReader] = {}
         self._products_due_ms = 0
 
+    @property
+    def bindings(self) -> list[Binding]:
+        """The bindings of the ports that are looked at."""
+        return [each.binding for each in self._ports.values()]
+
     def look(self) -> list[PortReport]:
         """Look at every port once, and return what was found, by address.
 

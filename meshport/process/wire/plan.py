@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from meshport.address import (
+    PROCESSOR_GROUPS,
     Address,
     changelog_name,
     joined_changelog_name,
@@ -300,7 +301,7 @@ class Plan:
 
 def processor_group(topic: str) -> str:
     """Return the consumer group of the processor that builds a topic."""
-    return f"meshport.process.{topic}"
+    return f"{PROCESSOR_GROUPS}{topic}"
 
 
 def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver, *, kafka: KafkaAccess = PLAINTEXT) -> Plan:

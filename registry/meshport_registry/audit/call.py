@@ -25,6 +25,7 @@ CHANGES_NOTHING: Final = frozenset({
     ("POST", "/catalog/logout"),
     ("PUT", "/api/v1/service-levels/{domain}/{product}/{port}"),
     ("PUT", "/api/v1/profiles/{domain}/{product}/{port}"),
+    ("PUT", "/api/v1/seen-readers/{domain}/{product}/{port}"),
 })  # fmt: skip
 """The routes that take a body and change nothing that anybody declared. Service levels are measured every few seconds."""
 

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from meshport.address import Address
-from meshport.binding import Binding
+from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import Reader
 from meshport.grants import Grant
 from meshport.product import Product, Status
 from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
+from meshport.seen_readers import LineReaders
 from meshport_registry.access.grants import grants
 from meshport_registry.catalog.contract import FieldInWords, fields_of
 from meshport_registry.catalog.snippets import Snippet, snippets
@@ -29,6 +30,7 @@ from meshport_registry.products import (
     registered_product,
     require_address,
 )
+from meshport_registry.seen_readers.known import readers_of_line
 
 _MOST_GRANTS = 20
 
@@ -101,6 +103,7 @@ class ShownPort(_Details):
         doc: what one event is.
         fields: of the contract.
         readers: the products that read it, as they declare.
+        seen: these, and others that were seen to read it, each with when it was seen last.
     """
 
     address: AddressText
@@ -124,6 +127,7 @@ class ShownPort(_Details):
     doc: str
     fields: tuple[FieldRow, ...]
     readers: tuple[Reader, ...]
+    seen: LineReaders
     promises: tuple[Promise, ...]
     snippets: tuple[Snippet, ...]
 
@@ -166,7 +170,7 @@ def details(
         created=found.create_date,
         changed=found.update_date,
         lines=tuple(_line(each, found.bindings, shown, today) for each in found.bindings),
-        port=_port(connection, found.descriptor, shown, registry),
+        port=_port(connection, found, shown, registry),
         requests=tuple(asked)[:_MOST_GRANTS],
     )
 
@@ -202,8 +206,8 @@ def _line(each: Binding, bindings: tuple[Binding, ...], shown: Binding, today: d
     )
 
 
-def _port(connection: Connection, product: Product, binding: Binding, registry: str) -> ShownPort:
-    form = json.loads(binding.schema_text)
+def _port(connection: Connection, found: RegisteredProduct, binding: Binding, registry: str) -> ShownPort:
+    product, form = found.descriptor, json.loads(binding.schema_text)
     address = binding.address
     line = product.port(address.port, address.major)
     read = readers(connection, address) if binding.status != Status.RETIRED else ()
@@ -229,6 +233,7 @@ def _port(connection: Connection, product: Product, binding: Binding, registry: 
         doc=str(form.get("doc") or "") if isinstance(form, dict) else "",
         fields=tuple(_field(each, binding, read) for each in fields_of(form)),
         readers=read,
+        seen=readers_of_line(connection, str(product.id), binding, read),
         promises=tuple(_promises(product, binding)),
         snippets=snippets(binding, registry),
     )

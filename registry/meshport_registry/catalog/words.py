@@ -23,6 +23,11 @@ def page_of(address: Address, page: str = "products") -> str:
     return f"/catalog/{page}/{quote(address.domain)}/{quote(address.product)}"
 
 
+def product_page(key: str) -> str:
+    """Return the path of the page of a product that is given as `domain/product`."""
+    return f"/catalog/products/{quote(key)}"
+
+
 def domain_page(domain: str) -> str:
     """Return the path of a domain's page."""
     return f"/catalog/domains/{quote(domain)}"
@@ -101,6 +106,7 @@ def readable(data: Any) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "page": page_of,
+    "product_page": product_page,
     "domain_page": domain_page,
     "time": time_of,
     "count": count,

@@ -68,6 +68,7 @@ _LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
 _RETIRE_ADDRESS: Final = RouteRight(Action.RETIRE, About.ADDRESS)
 _ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
 _PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
+_SEEN_READERS: Final = "/api/v1/seen-readers/{domain}/{product}"
 _LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 
 ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
@@ -178,6 +179,10 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     # profiles: they have values of events, so who sees them may read these
     ("GET", _PROFILE): RouteRight(Action.READ, About.ADDRESS),
     ("PUT", _PROFILE): RouteRight(Action.OBSERVE, About.ADDRESS),
+    # readers that were seen
+    ("GET", _SEEN_READERS): _ADDRESS,
+    ("GET", f"{_SEEN_READERS}/{{port}}"): _ADDRESS,
+    ("PUT", f"{_SEEN_READERS}/{{port}}"): RouteRight(Action.OBSERVE, About.ADDRESS),
     # access
     ("GET", "/api/v1/access"): _DISCOVER,
     ("POST", "/api/v1/access"): RouteRight(Action.REQUEST_ACCESS, About.ASKED),
