@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -29,12 +28,6 @@ _SCHEMAS_KEPT: Final = 4096
 _BINDINGS_KEPT: Final = 4096
 
 
-@dataclass(slots=True)
-class _Resolved:
-    binding: Binding
-    at: float
-
-
 class ResolvedBindings:
     """The bindings that a client has resolved; thread-safe.
 
@@ -45,26 +38,25 @@ class ResolvedBindings:
     def __init__(self, keep: float) -> None:
         self._keep = keep
         self._lock = threading.Lock()
-        self._known: dict[_Asked, _Resolved] = {}
+        self._known: dict[Address, Binding] = {}
+        self._asked_at: dict[_Asked, float] = {}
 
     def resolve(self, wanted: Address, reader: SubscriberName | None = None) -> Steps[Binding]:
         """See `Registry.resolve`; each subscriber asks by itself, so that the registry knows of each."""
         with self._lock:
-            known = self._known.get((wanted, reader))
-            last = known or self._known.get((wanted, None))
-        if known is not None and time.monotonic() - known.at < self._keep:
-            return known.binding
+            known, at = self._known.get(wanted), self._asked_at.get((wanted, reader))
+        if known is not None and at is not None and time.monotonic() - at < self._keep:
+            return known
         try:
             return (yield from self.refresh(wanted, reader))
         except RegistryUnavailable:
-            if last is None:
+            if known is None:
                 raise
-            self._note((wanted, reader), last.binding)
-            return last.binding
+            self._note_asked(wanted, reader)
+            return known
         except NotRegistered:
             with self._lock:
-                self._known.pop((wanted, reader), None)
-                self._known.pop((wanted, None), None)
+                self._known.pop(wanted, None)
             raise
 
     def refresh(self, wanted: Address, reader: SubscriberName | None = None) -> Steps[Binding]:
@@ -72,19 +64,21 @@ class ResolvedBindings:
         path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
         response = yield Call(path, {"major": wanted.major}, reader=reader)
         binding = parse_response(response, Binding.model_validate_json)
-        for asked in {(wanted, reader), (wanted, None)}:
-            self._note(asked, binding)
+        with self._lock:
+            _remember(self._known, wanted, binding, _BINDINGS_KEPT)
+        for asker in {None, reader}:
+            self._note_asked(wanted, asker)
         return binding
 
     def forget(self, product: Address) -> None:
         """Forget the bindings of a product: the next `resolve` asks the registry."""
         with self._lock:
-            for asked in [each for each in self._known if each[0].of_product == product.of_product]:
-                del self._known[asked]
+            for address in [each for each in self._known if each.of_product == product.of_product]:
+                del self._known[address]
 
-    def _note(self, asked: _Asked, binding: Binding) -> None:
+    def _note_asked(self, wanted: Address, asker: SubscriberName | None) -> None:
         with self._lock:
-            _remember(self._known, asked, _Resolved(binding, time.monotonic()), _BINDINGS_KEPT)
+            _remember(self._asked_at, (wanted, asker), time.monotonic(), _BINDINGS_KEPT)
 
 
 class FetchedSchemas:
