@@ -55,7 +55,7 @@ VERBS: Final = {
     "resolve": _Verb("mesh:resolve", "Show the binding of an address: its topic, cluster, key and schema."),
     "search": _Verb("mesh:search", "List the mesh's data products."),
     "catalog": _Verb("catalog:catalog", "Open the mesh's data products as pages in the browser."),
-    "readers": _Verb("mesh:readers", "List the products that read a port, and the fields that they read."),
+    "readers": _Verb("mesh:readers", "List who reads a port, declared or not, and when it was seen last."),
     "json-schema": _Verb("mesh:json_schema", "Print the JSON Schema of product.yaml, for editors."),
     "lineage": _Verb("mesh:lineage", "List the products upstream and downstream of a product."),
     "generate": _Verb("generate:generate", "Write a typed client of a port as source code: types, a publisher, a subscriber."),

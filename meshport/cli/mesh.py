@@ -127,10 +127,11 @@ def readers(
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List who reads a port: the products that declare it with the fields that they read, and those that read it undeclared.
+    """List who reads a port, declared or not, and when it was seen last.
 
-    The registry knows when each was seen last, and how: its consumer group read (as `meshport observe` reports), it subscribed,
-    or it only resolved the address or fetched the schema. A declared reader that was not seen for 30 days is named too.
+    Products that declare to read it come first, with the fields that they read, then readers that are not declared. The
+    registry knows how each was seen: its consumer group read (as `meshport observe` reports), it subscribed, or it only
+    resolved the address or fetched the schema. A declared reader that was not seen for 30 days is named too.
 
     With --observed, the brokers are asked for the consumer groups of now: those of the products that declare to read the port,
     those that no product declares, and products that have no group, which have read nothing for a week.
