@@ -17,7 +17,9 @@ from meshport.address import Address
 from meshport.catalog import Removal
 from meshport.errors import NotRegistered
 from meshport.grants import AccessRequest, GrantApproval
-from meshport.registry import Registry
+from meshport.ports.async_mesh import for_threads
+from meshport.ports.resolver import subscriber_resolver
+from meshport.registry import AsyncRegistry, Registry
 from meshport.seen_readers import (
     GroupReport,
     GroupReports,
@@ -118,6 +120,30 @@ def test_a_subscriber_names_itself(registry: Registry) -> None:
     assert again.last_seen is not None
     assert first.last_seen is not None
     assert again.last_seen >= first.last_seen
+
+
+def test_a_subscriber_of_an_event_loop_names_itself(registry: Registry) -> None:
+    """A subscriber whose thread asks by the registry client of an event loop is known by its group and fields as well."""
+    registry.register(*plays())
+
+    async def ask() -> None:
+        async with AsyncRegistry(registry.url, timeout=PATIENCE_S) as mesh:
+            named = subscriber_resolver(for_threads(mesh), "loops", schema("user"))
+            assert (await asyncio.to_thread(named.resolve, LINE)).address == LINE
+
+    asyncio.run(ask())
+    assert appears(registry, "loops").fields == ("user",)
+
+
+def test_a_kept_binding_hides_no_subscriber(service: str) -> None:
+    """Subscribers of one process share what was resolved, and each is known by its own group all the same."""
+    with Registry(service, keep=3600, timeout=PATIENCE_S) as registry:
+        registry.register(*plays())
+        registry.resolve(LINE)
+        for group in ("first", "second"):
+            registry.resolve_as(LINE, SubscriberName(group=group))
+        appears(registry, "first")
+        appears(registry, "second")
 
 
 def test_who_asks_is_known_by_its_program(registry: Registry, http: httpx2.Client) -> None:
