@@ -7,19 +7,23 @@ whatever schema an event was written with: a reader resolves each record to it (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from meshport.errors import DecodeError, EncodeError
 from meshport.event.event import Event
 from meshport.event.headers import RawHeaders
+from meshport.event.reading import ReaderSchemas
 from meshport.schema import Schema, parse_schema
 
 __all__ = ["EventModel", "Read", "Record", "as_model", "model_schema", "plain_record"]
 
 Record = Mapping[str, Any] | BaseModel
 """The data of an event as it is published: a mapping, or an object of a pydantic model with the same fields."""
+
+Reader = TypeVar("Reader", Schema | None, Schema | ReaderSchemas | None)
+"""What a caller may ask to have records resolved to."""
 
 _SHOWN: Final = 3
 
@@ -56,12 +60,12 @@ class Read(Protocol):
         """Return the event of a Kafka message."""
 
 
-def model_schema(model: type[BaseModel] | None, reader: Schema | None) -> Schema | None:
+def model_schema(model: type[BaseModel] | None, reader: Reader) -> Schema | Reader:
     """Return the schema that records are resolved to for a model: the model's own, or else the given one.
 
     Args:
         model: the class of the events' data, if there is one.
-        reader: the schema that a caller asks for.
+        reader: the schema that a caller asks for, or one for each writer's; None where it asks for none.
 
     Raises:
         ValueError: both the model and the caller name one.

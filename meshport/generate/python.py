@@ -1,4 +1,4 @@
-"""Python: a module with a pydantic model of each record, and the port's publisher and subscriber."""
+"""Python: a module with a pydantic model of each record, and the port's publisher, subscriber and replay."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _TYPES: Final = {
 _OWN: Final = {
     *("bool", "int", "float", "bytes", "str", "list", "dict", "None", "datetime", "AwareDatetime", "NaiveDatetime"),
     *("Decimal", "UUID", "ClassVar", "Final", "Literal", "EventModel", "Field", "Publisher", "Subscriber", "Registry"),
-    *("KafkaAccess", "PLAINTEXT", "ADDRESS", "publisher", "subscriber"),
+    *("KafkaAccess", "PLAINTEXT", "ADDRESS", "publisher", "subscriber", "replay", "Replay", "Bound"),
 }
 _RESERVED: Final = _OWN | {each for each in dir(BaseModel) if not each.startswith("__")}
 _IMPORTS: Final = (
@@ -88,7 +88,7 @@ def _head(binding: Binding, body: str) -> list[str]:
     pydantic = ", ".join(each for each in ("AwareDatetime", "Field", "NaiveDatetime") if each in body)
     uuid = [each for each in standard if "uuid" in each]
     return [
-        f'"""Events of {binding.address}: their types, a publisher and a subscriber.',
+        f'"""Events of {binding.address}: their types, a publisher, a subscriber and a replay.',
         "",
         "Written by `meshport generate`, which replaces this file.",
         '"""',
@@ -100,10 +100,11 @@ def _head(binding: Binding, body: str) -> list[str]:
         *uuid,
         "",
         *([f"from pydantic import {pydantic}", ""] if pydantic else []),
-        "from meshport import Publisher, Registry, Subscriber",
+        "from meshport import Publisher, Registry, Replay, Subscriber",
         "from meshport.event.model import EventModel",
         "from meshport.kafka.clusters import KafkaAccess",
         "from meshport.kafka.config import PLAINTEXT",
+        "from meshport.ports.replay import Bound",
         "",
         f'ADDRESS: Final = "{binding.address}"',
         '"""The port, at the major line of these types."""',
@@ -124,6 +125,16 @@ def subscriber(
     `Subscriber(ADDRESS, registry, as_={root}, ...)` takes all other options.
     """
     return Subscriber(ADDRESS, registry, group=group, as_={root}, kafka=kafka)
+
+
+def replay(
+    registry: Registry, *, begin: Bound = None, end: Bound = None, kafka: KafkaAccess = PLAINTEXT
+) -> Replay[{root}]:
+    """Return a replay of the port's history between two times or offsets, whose events have a `{root}` as `data`.
+
+    `Replay(ADDRESS, registry, as_={root}, ...)` takes all other options.
+    """
+    return Replay(ADDRESS, registry, begin=begin, end=end, as_={root}, kafka=kafka)
 '''
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Generic, Self
 from uuid import uuid4
 
 from meshport.address import Address
 from meshport.errors import ReplayError
 from meshport.event import UNREADABLE, Event, reader_for
+from meshport.event.model import as_model, model_schema
 from meshport.event.reading import ReaderSchemas
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
@@ -32,7 +33,7 @@ from meshport.ports.history import (
     removed_history,
 )
 from meshport.ports.scan import TopicRange, history_reader, read_range
-from meshport.ports.subscriber import BadEvent, Mesh
+from meshport.ports.subscriber import BadEvent, Mesh, Model
 from meshport.schema import Schema
 
 # An event is recorded after it happened, and clocks differ by less than this: an event of the time T was recorded no earlier
@@ -62,7 +63,7 @@ Bound = datetime | Offsets | tuple[datetime, Offsets] | None
 """A time (with a zone), offsets, both (the narrower counts), or None for the first or last offset of the log."""
 
 
-class Replay:
+class Replay(Generic[Model]):
     """One replay job.
 
     Args:
@@ -73,6 +74,8 @@ class Replay:
         end: the time or offset before which the replay ends, also both; None for what can be read now.
         reader: the schema to decode into, or one for each writer's; by default each event keeps the schema that it was
             written with.
+        as_: the pydantic model of the events' data, such as a class of `meshport generate`, to whose schema each record is then
+            resolved. A tombstone's data is None all the same. A record that the model refuses is a message that cannot be read.
         id: the job's; by default a random one. Its consumer group is `meshport-replay-<id>`.
         on_bad: called with each message that cannot be read, after which the job continues; without it the error is raised.
         missing: whether a replay may begin where part of what it asks for cannot be read.
@@ -88,6 +91,7 @@ class Replay:
             before it are hidden, and only where `missing` allows it.
 
     Raises:
+        ValueError: `reader` is given beside a model that has a schema.
         ReplayError: the end is not after the beginning, a time has no zone, or a partition does not exist.
         HistoryMissing: the history from `begin` on is removed in part; `missing` allows it.
         HistoryUndecided: the history up to `end` is hidden in part by an open transaction; `missing` allows it.
@@ -103,6 +107,7 @@ class Replay:
         begin: Bound = None,
         end: Bound = None,
         reader: Schema | ReaderSchemas | None = None,
+        as_: type[Model] | None = None,
         id: str | None = None,
         on_bad: Callable[[BadEvent], None] | None = None,
         missing: Missing = Missing.REFUSE,
@@ -111,7 +116,7 @@ class Replay:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self.id = id or uuid4().hex
         self._on_bad = on_bad
-        self._read = reader_for(self.binding, mesh, reader).read
+        self._read = as_model(reader_for(self.binding, mesh, model_schema(as_, reader)).read, as_)
         self.since, first = _parts(begin, "begin")
         self.until, last = _parts(end, "end")
         if self.since and self.until and self.until <= self.since:
@@ -176,7 +181,7 @@ class Replay:
             )
         return TopicRange(topic, first, last)
 
-    def events(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
+    def events(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event[Model]]:
         """Yield the events, those of each partition in order, each marked with the job's id.
 
         Args:
@@ -190,7 +195,7 @@ class Replay:
         for event in self.history(progress=progress):
             yield event.marked(replayid=self.id)
 
-    def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
+    def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event[Model]]:
         """Yield the same events without the mark: to look at a port's past, not to handle it again."""
         since, until = self.since, self.until
         for messages in self._messages(progress):
@@ -207,7 +212,7 @@ class Replay:
                 yield messages
             self._logs.check()  # the last messages may be of another log
 
-    def _event(self, message: ReceivedMessage) -> Event | None:
+    def _event(self, message: ReceivedMessage) -> Event[Model] | None:
         try:
             return self._read(*event_parts(self.binding.topic, message))
         except UNREADABLE as error:
@@ -220,7 +225,7 @@ class Replay:
         """Close the connection."""
         self._consumer.close()
 
-    def __enter__(self) -> Replay:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -74,7 +74,7 @@ def gates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 
 def test_the_python_of_the_page(gates: Mesh, tmp_path: Path) -> None:
-    """The command writes the module, and the program publishes an object and reads it."""
+    """The command writes the module, and the program publishes an object, reads it, and replays it."""
     shell(block("sh"), tmp_path, MESHPORT_REGISTRY=gates.url)
     assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*.*")) == [
         "clients/csharp/GateChangePort.cs",
@@ -96,7 +96,7 @@ def test_the_python_of_the_page(gates: Mesh, tmp_path: Path) -> None:
         timeout=PATIENCE_S,
         check=False,
     )
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", "LH 454 B 22 DELAY\n")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "LH 454 B 22 DELAY\n1 flight\n")
 
 
 @pytest.fixture(scope="module")

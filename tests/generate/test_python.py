@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from meshport import AsyncSubscriber, Publisher, Subscriber
+from meshport import AsyncSubscriber, Publisher, Replay, Subscriber
 from meshport.binding import Binding
 from meshport.errors import DecodeError, EncodeError
 from meshport.generate.contract import ContractTypes
@@ -101,7 +102,7 @@ def test_mypy_knows_the_types(source: Path, tmp_path: Path) -> None:
     """The module is right by mypy's strict rules; so is its use, and a wrong field, a wrong type and a wrong symbol are not."""
     use = tmp_path / "use.py"
     use.write_text(
-        f"from {source.stem} import Shipment, Stop, publisher, subscriber\n"
+        f"from {source.stem} import Shipment, Stop, publisher, replay, subscriber\n"
         "from meshport import Registry\n"
         "def use(registry: Registry, one: Shipment) -> str:\n"
         "    publisher(registry).publish(one)\n"
@@ -111,6 +112,9 @@ def test_mypy_knows_the_types(source: Path, tmp_path: Path) -> None:
         "        event.data.nothing\n"
         "        if event.data.state == 'LOST': pass\n"
         "    Stop(depot=5, arrived_at=one.sent_at)\n"
+        "    with replay(registry, begin=one.sent_at) as past:\n"
+        "        for event in past.events():\n"
+        "            event.data.nothing\n"
         "    return one.customer\n"
     )
     config = tmp_path / "mypy.ini"
@@ -123,13 +127,31 @@ def test_mypy_knows_the_types(source: Path, tmp_path: Path) -> None:
         check=False,
     )
     lines = [line.partition("use.py:")[2] for line in done.stdout.splitlines() if "use.py" in line]
-    assert [line.partition(":")[0] for line in lines] == ["6", "7", "8", "9", "10"], done.stdout
+    assert [line.partition(":")[0] for line in lines] == ["6", "7", "8", "9", "10", "13"], done.stdout
     assert f'"{source.stem}.Shipment"' in lines[0]
     assert '"_decimal.Decimal"' in lines[1] or '"decimal.Decimal"' in lines[1]
     assert 'no attribute "nothing"' in lines[2]
     assert "Non-overlapping equality" in lines[3]
     assert "incompatible type" in lines[4]
+    assert 'no attribute "nothing"' in lines[5]
     assert f"{source.name}:" not in done.stdout
+
+
+def test_a_replay_gives_objects(in_memory_mesh: Mesh, shipments: ModuleType) -> None:
+    """A replay gives the objects of its range, marked with its id, and a tombstone without data."""
+    binding = in_memory_mesh.product(SHIPMENT, name="replayed-shipments", **PORT)
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+    times = [begin + timedelta(days=number) for number in range(3)]
+    wanted = [shipments.Shipment.model_validate(shipment(0) | {"sent_at": time}) for time in times]
+    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+        for each in wanted:
+            publisher.publish(each)
+    with Replay(
+        binding.address, in_memory_mesh.registry, begin=times[1], end=times[2], as_=shipments.Shipment
+    ) as replay:
+        found = list(replay.events())
+    assert [(each.data, each.extensions["replayid"]) for each in found] == [(wanted[1], replay.id)]
+    assert type(found[0].data) is shipments.Shipment
 
 
 class Celsius(BaseModel):
@@ -158,6 +180,13 @@ def test_a_model_of_ones_own(in_memory_mesh: Mesh) -> None:
     ):
         next(iter(strict))
     assert "is no Strict: sensor: Input should be a valid integer" in found.value.message
+    bad: list[str] = []
+    with Replay(
+        binding.address, in_memory_mesh.registry, as_=Strict, on_bad=lambda each: bad.append(str(each))
+    ) as replay:
+        assert list(replay.history()) == []
+    assert len(bad) == 1
+    assert "is no Strict: sensor: Input should be a valid integer" in bad[0]
 
 
 def test_events_of_the_past_have_the_types_of_the_module(in_memory_mesh: Mesh) -> None:
@@ -177,6 +206,8 @@ def test_events_of_the_past_have_the_types_of_the_module(in_memory_mesh: Mesh) -
             AsyncSubscriber(
                 binding.address, in_memory_mesh.registry, as_=module["Reading"], reader=parse_schema(newer.schema_text)
             )
+    with Replay(binding.address, in_memory_mesh.registry, as_=module["Reading"]) as replay:
+        assert [each.data.unit for each in replay.events()] == ["C"]
 
 
 def test_the_command_writes_what_has_changed(cli: Run, in_memory_mesh: Mesh, binding: Binding, tmp_path: Path) -> None:
