@@ -39,7 +39,9 @@ def glossary(
 
 
 def _row(entry: GlossaryEntry) -> list[str]:
-    used = dict.fromkeys(each.key for each in (*entry.used_in, *entry.linked_by))
+    linked = {each.address.of_product: each.key for each in reversed(entry.linked_fields)}
+    used = dict.fromkeys(each.key for each in entry.used_in)
+    used |= dict.fromkeys(linked.get(each, each.key) for each in entry.linked_by)
     shown = ", ".join(list(used)[:3])
     count = len(used) + entry.linked_by_total - len(entry.linked_by)
     more = f" and {count - 3} others" if count > 3 else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -120,16 +120,31 @@ class PolicySet:
         """Whether any policy forbids something."""
         return any(each["effect"] == "forbid" for each in self._static.values())
 
+    @cached_property
+    def texts_of_policies(self) -> frozenset[str]:
+        """Every text that a policy has, the ids of the products and callers that it names among them."""
+        return frozenset(text for each in self._static.values() for text in _texts(each))
+
+    def same_for_every_product(self, decision: Decision, action: Action) -> bool:
+        """Return whether what permits a caller an action with the mesh permits it the same with every product.
+
+        That is so where one of the permits looks at no resource, and no policy forbids the action.
+
+        Args:
+            decision: about the action of the caller with the mesh.
+            action: that was decided about.
+        """
+        return (
+            decision.allowed
+            and not any(each["effect"] == "forbid" and _names(each, action) for each in self._static.values())
+            and any(_looks_at_no_resource(self._static[policy_id]) for policy_id in decision.policies)
+        )
+
     def permitting(self, action: Action, resource: Resource) -> list[Policy]:
         """Return the policies that permit an action with a resource to some caller, by what their scopes name."""
         found = []
         for policy_id, policy in self._static.items():
-            named = named_actions(policy["action"])
-            if (
-                policy["effect"] == "permit"
-                and (named is None or action in named)
-                and names_resource(policy["resource"], resource)
-            ):
+            if policy["effect"] == "permit" and _names(policy, action) and names_resource(policy["resource"], resource):
                 found.append(self.policies[policy_id])
         return found
 
@@ -163,6 +178,27 @@ class PolicySet:
         result = cedarpy.is_authorized(request, self._handle, [principal, *resource.entities], _SCHEMA)
         errors = result.diagnostics.errors
         return Decision(result.allowed and not errors, tuple(sorted(result.diagnostics.reasons)), self.version)
+
+
+def _names(policy: Mapping[str, Any], action: Action) -> bool:
+    named = named_actions(policy["action"])
+    return named is None or action in named
+
+
+def _looks_at_no_resource(policy: Mapping[str, Any]) -> bool:
+    return policy["resource"]["op"] == "All" and "resource" not in _texts(policy["conditions"])
+
+
+def _texts(form: Any) -> Iterator[str]:
+    """Yield every text in a policy's JSON form: names of variables, attributes and entities, and literals."""
+    if isinstance(form, str):
+        yield form
+    elif isinstance(form, Mapping):
+        for each in form.values():
+            yield from _texts(each)
+    elif isinstance(form, list):
+        for each in form:
+            yield from _texts(each)
 
 
 def _version(texts: Iterable[PolicyText]) -> str:

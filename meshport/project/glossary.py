@@ -10,14 +10,14 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from pydantic.alias_generators import to_camel
 
+from meshport.address import nearest
 from meshport.errors import ProjectError
-from meshport.glossary import DomainGlossary, Glossary, GlossaryTerm
-from meshport.product.input_port import AddressText
+from meshport.glossary import DomainGlossary, Glossary, GlossaryTerm, TermUse, UseText
 from meshport.product.yaml_file import YamlError, load
 from meshport.project.project import COMMON, Project
 
 FILE: Final = "glossary.yaml"
-_HINT: Final = "<domain>: {<term>: {definition: ..., owner?, usedIn?: [addresses]}}"
+_HINT: Final = "<domain>: {<term>: {definition: ..., owner?, usedIn?: [addresses, with #field]}}"
 
 
 class GlossaryRegistry(Protocol):
@@ -35,7 +35,7 @@ class _WrittenTerm(BaseModel):
 
     definition: str | None = None
     owner: str | None = None
-    used_in: tuple[AddressText, ...] = ()
+    used_in: tuple[UseText, ...] = ()
 
 
 class _WrittenGlossary(RootModel[dict[str, dict[str, _WrittenTerm | None]]]):
@@ -63,7 +63,7 @@ def project_glossary(project: Project) -> dict[str, dict[str, GlossaryTerm]]:
     A term with the name of a polyseme of `schemas/common/` is that polyseme; without a `definition` it has the polyseme's `doc`.
 
     Raises:
-        ProjectError: the file cannot be read, or a term has no definition.
+        ProjectError: the file cannot be read, a term has no definition, or names a field that its product has not.
         SchemaError: `schemas/common/` cannot be read.
     """
     if not project.files.matching(FILE):
@@ -83,7 +83,31 @@ def project_glossary(project: Project) -> dict[str, dict[str, GlossaryTerm]]:
             found[domain] = dict(DomainGlossary.model_validate({"terms": made}).terms)
         except ValidationError as error:
             raise ProjectError(f"{file}: {domain}: {_first(error)}", file=file, hint=_HINT) from error
+    uses = [
+        (f"{domain}.{name}", use) for domain, own in found.items() for name, term in own.items() for use in term.used_in
+    ]
+    for where, use in uses:
+        if use.field and (missing := missing_field(project, use)):
+            raise ProjectError(f"{file}: {where}.usedIn: {missing}", file=file)
     return found
+
+
+def missing_field(project: Project, use: TermUse) -> str | None:
+    """Return that a field is none of its product's; None where it is one, or the product is not one of the project."""
+    one = next((each for each in project.products if each.product.address == use.address.of_product), None)
+    if one is None:
+        return None
+    port, name = use.address.port or one.product.default_port.name, use.field.partition(".")[0]
+    fields = {
+        field
+        for (of, major), contract in one.schemas.items()
+        if of == port and use.address.major in {None, major}
+        for field in contract.field_names
+    }
+    if name in fields:
+        return None
+    near = nearest(name, sorted(fields))
+    return f"{use.address} has no field {name}" + (f"; did you mean {near}?" if near else "")
 
 
 def glossary_plans(

@@ -54,6 +54,7 @@ from meshport_registry.products import DefaultCluster
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 from meshport_registry.rights.decisions import Decisions
 from meshport_registry.rights.guard import Guard, guard_page
+from meshport_registry.rights.visible import VisibleProducts
 from meshport_registry.search import api as search_api
 from meshport_registry.search.live import LiveIndex
 from meshport_registry.seen_readers import api as seen_readers_api
@@ -134,6 +135,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.refusals = RefusalLog(store)
     state.measures = RequestMeasures(store)
     state.guard = Guard(Decisions(store))
+    state.visible = VisibleProducts(store, state.guard.decisions)
     state.error_page = error_page
     state.public_url = settings.public_url
     state.counts = MeshCounts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
@@ -41,12 +42,21 @@ class Extracts:
         upstream = tuple(registered_product(connection, row, self.cluster) for row in rows if row is not None)
         return self._with_flows(connection, Extract((product,), self.registry_url, upstream))
 
-    def of_mesh(self, connection: Connection) -> Extract:
-        """Return every product that is not retired, ordered by address."""
+    def of_mesh(self, connection: Connection, seen: Set[str] | None = None) -> Extract:
+        """Return every product that is not retired, ordered by address.
+
+        Args:
+            connection: to the database.
+            seen: only these products, each as `<domain>/<product>`; None for all.
+        """
         own = tables.product.c
         query = select(tables.product).where(own.status != Status.RETIRED).order_by(own.domain, own.name)
         rows = connection.execute(query).all()
-        products = tuple(registered_product(connection, row, self.cluster) for row in rows)
+        products = tuple(
+            registered_product(connection, row, self.cluster)
+            for row in rows
+            if seen is None or f"{row.domain}/{row.name}" in seen
+        )
         return self._with_flows(connection, Extract(products, self.registry_url))
 
     def _with_flows(self, connection: Connection, extract: Extract) -> Extract:

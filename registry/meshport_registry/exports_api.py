@@ -14,6 +14,7 @@ from meshport.product.json_schema import editor_schema
 from meshport_registry.exports import Extracts
 from meshport_registry.mesh_api import PROBLEMS, Segment
 from meshport_registry.negotiation import MESH_CHECKS
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.state import Database, OwnCluster
 from meshport_registry.values import BoundedRoute
 
@@ -29,14 +30,15 @@ router = APIRouter(
 class _Exporter:
     """Writes the documents of this registry; its URL in them is the one under which the caller reached it."""
 
-    def __init__(self, request: Request, store: Database, cluster: OwnCluster) -> None:
+    def __init__(self, request: Request, store: Database, cluster: OwnCluster, seen: SeenProducts) -> None:
         self._store = store
+        self._seen = seen
         self._cluster = cluster
         self._url = str(request.base_url).rstrip("/")
 
     async def mesh(self, form: ProductFormat) -> Any:
         extracts = Extracts(form, self._cluster, self._url)
-        return await self._store.read(lambda c: document(form, extracts.of_mesh(c)))
+        return await self._store.read(lambda c: document(form, extracts.of_mesh(c, self._seen)))
 
     async def product(self, form: ProductFormat, address: Address) -> Any:
         extracts = Extracts(form, self._cluster, self._url)
@@ -48,7 +50,7 @@ _Exports = Annotated[_Exporter, Depends()]
 
 @router.get("/export/{format}", response_model=Any)
 async def export_mesh(request: Request, exports: _Exports, format: ExportFormat) -> Any:
-    """Every product that is not retired as a document of a standard; or the schema of product.yaml, or that of this API."""
+    """Every product that is not retired and that the caller may discover, as a document of a standard; or a schema."""
     form = format.of_products
     if form is not None:
         return _as_json(await exports.mesh(form))

@@ -20,6 +20,7 @@ from meshport_registry.mesh_api import PROBLEMS, Line, Segment, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.port_versions import plan_comparison, port_versions
 from meshport_registry.product_declaration import read_declaration, unmatched
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.state import Database
 from meshport_registry.values import MAX_INT, BoundedRoute, RowNumber
 from meshport_registry.waivers import record, revoke, waivers
@@ -129,9 +130,10 @@ async def record_waiver(store: Database, caller: CurrentCaller, body: WaiverRequ
 
 
 @router.get("/waivers", response_model=list[Waiver])
-async def list_waivers(store: Database, wanted: Annotated[WaiverQuery, Query()]) -> Any:
+async def list_waivers(store: Database, seen: SeenProducts, wanted: Annotated[WaiverQuery, Query()]) -> Any:
     """Every waiver that was ever recorded, newest first; with an address, those of one product, port or line."""
-    return await store.read(lambda c: waivers(c, wanted.address))
+    found = await store.read(lambda c: waivers(c, wanted.address))
+    return found if seen is None else [each for each in found if each.address.of_product.key in seen]
 
 
 @router.post("/waivers/{number}/revoke", response_model=Waiver)

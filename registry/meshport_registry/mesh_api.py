@@ -51,6 +51,7 @@ from meshport_registry.products import (
     search,
 )
 from meshport_registry.removal import drop
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.schemas import stored_schema
 from meshport_registry.state import Bindings, Database, OwnCluster
 from meshport_registry.store import RegistryStore, Work
@@ -171,10 +172,10 @@ async def register_product(
 
 
 @router.get("/dataproducts", response_model=ProductPage)
-async def list_products(store: Database, query: Annotated[ListQuery, Query()]) -> Any:
-    """A page of the products that match a filter, ordered by address."""
+async def list_products(store: Database, seen: SeenProducts, query: Annotated[ListQuery, Query()]) -> Any:
+    """A page of the products that match a filter and that the caller may discover, ordered by address."""
     return as_json(
-        await store.read(lambda c: search(c, query.matching(), offset=query.offset, limit=query.limit)),
+        await store.read(lambda c: search(c, query.matching(), offset=query.offset, limit=query.limit, seen=seen)),
     )
 
 

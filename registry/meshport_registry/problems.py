@@ -6,7 +6,8 @@ A report stays while its product is registered. Readers of the product get news 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -123,7 +124,12 @@ def withdraw_report(connection: Connection, number: int, reason: str, caller: Ca
 
 
 def reports(
-    connection: Connection, address: Address | None = None, *, closed: bool = True, limit: int = 1000
+    connection: Connection,
+    address: Address | None = None,
+    *,
+    closed: bool = True,
+    limit: int = 1000,
+    seen: Set[str] | None = None,
 ) -> tuple[ProblemReport, ...]:
     """Return reports, newest first.
 
@@ -132,11 +138,12 @@ def reports(
         address: of a product or a port; None for the whole mesh.
         closed: also those that are closed.
         limit: the number of reports to return, at most.
+        seen: only reports on these products, each as `<domain>/<product>`; None for all.
 
     Raises:
         NotInMesh: the product is not registered.
     """
-    query = _ALL.limit(limit)
+    query = _ALL
     if address is not None:
         query = query.where(_OWN.guid == require_address(connection, address).guid)
         if address.port is not None:
@@ -145,7 +152,10 @@ def reports(
             query = query.where(_OWN.major == address.major)
     if not closed:
         query = query.where(_NOT_CLOSED)
-    return _reports(connection, connection.execute(query).all())
+    if seen is None:
+        return _reports(connection, connection.execute(query.limit(limit)).all())
+    visible = (row for row in connection.execute(query) if f"{row.domain}/{row.name}" in seen)
+    return _reports(connection, list(islice(visible, limit)))
 
 
 def forget_reports(connection: Connection, guid: str) -> None:

@@ -13,6 +13,7 @@ from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.mesh_api import PROBLEMS, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.problems import answer_report, close_report, open_report, reports, withdraw_report
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.state import Database
 from meshport_registry.values import BoundedRoute, RowNumber
 
@@ -34,9 +35,9 @@ class ProblemQuery(BaseModel):
 
 
 @router.get("", response_model=ProblemReports)
-async def list_problems(store: Database, query: Annotated[ProblemQuery, Query()]) -> Any:
-    """Problem reports on products, newest first."""
-    found = await store.read(lambda c: reports(c, query.address, closed=query.closed, limit=query.limit))
+async def list_problems(store: Database, seen: SeenProducts, query: Annotated[ProblemQuery, Query()]) -> Any:
+    """Problem reports on products that the caller may discover, newest first."""
+    found = await store.read(lambda c: reports(c, query.address, closed=query.closed, limit=query.limit, seen=seen))
     return as_json(ProblemReports(found))
 
 

@@ -298,8 +298,18 @@ class ProductFilter:
     tag: str | None = None
 
 
-def search(connection: Connection, matching: ProductFilter, *, offset: int, limit: int) -> ProductPage:
-    """Return a page of the products that match a filter, ordered by address."""
+def search(
+    connection: Connection, matching: ProductFilter, *, offset: int, limit: int, seen: Set[str] | None = None
+) -> ProductPage:
+    """Return a page of the products that match a filter, ordered by address.
+
+    Args:
+        connection: to the database.
+        matching: the filter.
+        offset: the number of products before the page.
+        limit: the number of products of a page, at most.
+        seen: the products that may be in it, each as `<domain>/<product>`; None for all.
+    """
     own = tables.product.c
     query = select(tables.product)
     for column, value in (
@@ -316,8 +326,15 @@ def search(connection: Connection, matching: ProductFilter, *, offset: int, limi
         query = query.where(own.guid.in_(select(tables.tag.c.guid).where(tables.tag.c.tag == matching.tag)))
     for word in (matching.text or "").lower().split():
         query = query.where(own.words.contains(word, autoescape=True))
-    total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-    rows = connection.execute(query.order_by(own.domain, own.name).offset(offset).limit(limit))
+    ordered = query.order_by(own.domain, own.name)
+    if seen is None:
+        total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+        rows = connection.execute(ordered.offset(offset).limit(limit))
+    else:
+        keys = connection.execute(ordered.with_only_columns(own.guid, own.domain, own.name))
+        guids = [guid for guid, domain, name in keys if f"{domain}/{name}" in seen]
+        total = len(guids)
+        rows = connection.execute(ordered.where(own.guid.in_(guids[offset : offset + limit])))
     return ProductPage(items=tuple(_summary(row) for row in rows), total=total, offset=offset, limit=limit)
 
 

@@ -23,11 +23,17 @@ from meshport_registry.subjects import find_history
 LAST_REMOVAL: Final = "last_removal"
 """The setting with the change counter of the last removal: a product that is gone has no row with a counter of its own."""
 
+_LAST_REMOVAL: Final = select(tables.setting.c.value).where(tables.setting.c.name == LAST_REMOVAL)
 _OF_PRODUCT: Final = (
     tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant,
     tables.service_level, tables.service_level_history, tables.port_profile,
     tables.line_observation, tables.seen_reader,
 )  # fmt: skip
+
+
+def last_removal(connection: Connection) -> int:
+    """Return the change counter of the last removal; -1 where no product was removed yet."""
+    return int(connection.execute(_LAST_REMOVAL).scalar() or -1)
 
 
 def drop(connection: Connection, guid: str, wanted: Removal) -> None:

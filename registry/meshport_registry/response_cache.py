@@ -29,7 +29,7 @@ from meshport_registry import tables
 from meshport_registry.errors import SchemaNotFound
 from meshport_registry.lifecycle import revision
 from meshport_registry.products import DefaultCluster, resolve
-from meshport_registry.removal import LAST_REMOVAL
+from meshport_registry.removal import last_removal
 from meshport_registry.schemas import load
 from meshport_registry.store import RegistryStore
 
@@ -182,8 +182,7 @@ def _changes(connection: Connection, known: int) -> tuple[int, list[tuple[str, s
     now = revision(connection)
     if now == known:
         return now, []
-    removed = connection.execute(select(tables.setting.c.value).where(tables.setting.c.name == LAST_REMOVAL)).scalar()
-    if removed is not None and int(removed) > known:
+    if last_removal(connection) > known:
         return now, None
     own = tables.product.c
     rows = connection.execute(select(own.domain, own.name).where(own.revision > known))

@@ -7,11 +7,11 @@ half of that time, so that the readers of a port are not sent a new binding with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, tuple_, update
 
 from meshport.address import Address
 from meshport.binding import Binding
@@ -102,17 +102,32 @@ def history(connection: Connection, address: Address, limit: int) -> LevelHistor
     return LevelHistory(address=binding.address, reports=reports)
 
 
-def list_levels(connection: Connection, *, offset: int, limit: int) -> LevelPage:
-    """Return a page of the ports that were ever measured, by address."""
-    product = tables.product
-    total = connection.execute(select(func.count()).select_from(_LATEST)).scalar_one()
-    rows = connection.execute(
+def list_levels(connection: Connection, *, offset: int, limit: int, seen: Set[str] | None = None) -> LevelPage:
+    """Return a page of the ports that were ever measured, by address.
+
+    Args:
+        connection: to the database.
+        offset: the number of ports before the page.
+        limit: the number of ports of the page, at most.
+        seen: only ports of these products, each as `<domain>/<product>`; None for all.
+    """
+    own, product = _LATEST.c, tables.product
+    query = (
         select(_LATEST, product.c.domain, product.c.name)
-        .join(product, product.c.guid == _LATEST.c.guid)
-        .order_by(product.c.domain, product.c.name, _LATEST.c.port, _LATEST.c.major)
-        .offset(offset)
-        .limit(limit)
+        .join(product, product.c.guid == own.guid)
+        .order_by(product.c.domain, product.c.name, own.port, own.major)
     )
+    if seen is None:
+        total = connection.execute(select(func.count()).select_from(_LATEST)).scalar_one()
+        rows = connection.execute(query.offset(offset).limit(limit))
+    else:
+        lines = connection.execute(
+            query.with_only_columns(own.guid, own.port, own.major, product.c.domain, product.c.name)
+        )
+        keys = [(each.guid, each.port, each.major) for each in lines if f"{each.domain}/{each.name}" in seen]
+        total = len(keys)
+        page = tuple_(own.guid, own.port, own.major).in_(keys[offset : offset + limit])
+        rows = connection.execute(query.where(page))
     items = tuple(_levels(Address(each.domain, each.name, each.port, each.major), each) for each in rows)
     return LevelPage(total=total, items=items)
 

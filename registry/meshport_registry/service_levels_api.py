@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels
 from meshport_registry.mesh_api import PROBLEMS, Line, as_json
 from meshport_registry.negotiation import MESH_CHECKS
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.service_levels import KEPT, history, levels_of, list_levels, report
 from meshport_registry.state import Database, UnauditedDatabase
 from meshport_registry.values import BoundedRoute, Count
@@ -23,9 +24,11 @@ router = APIRouter(
 
 
 @router.get("", response_model=LevelPage)
-async def measured_ports(store: Database, offset: Count = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Any:
-    """A page of the ports that were ever measured, with what was measured last."""
-    return as_json(await store.read(lambda c: list_levels(c, offset=offset, limit=limit)))
+async def measured_ports(
+    store: Database, seen: SeenProducts, offset: Count = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+) -> Any:
+    """A page of the ports that were ever measured, with what was measured last, of products that the caller may discover."""
+    return as_json(await store.read(lambda c: list_levels(c, offset=offset, limit=limit, seen=seen)))
 
 
 @router.get("/{domain}/{product}/{port}", response_model=PortLevels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshport.glossary import GlossaryTerm
+from meshport.glossary import GlossaryTerm, TermUse
 from meshport.registry import Registry
 from tests.catalog.browser import Reader
 from tests.registry.schemas import product, schema
@@ -42,16 +42,32 @@ def test_a_problem_is_reported_answered_and_closed(reader: Reader, registry: Reg
 
 def test_the_glossary_has_definitions_and_products(reader: Reader, registry: Registry, runways: str) -> None:
     """A term has its definition, its owner and links to the products that use it; a search narrows the list."""
-    used = (product(RUNWAYS).address,)
+    used = (TermUse(product(RUNWAYS).address, "runway"),)
     term = GlossaryTerm(definition="a runway without traffic for an hour", owner="tower", used_in=used)
     registry.glossary.declare("operations", {"idle runway": term})
     page = reader.open("/catalog/glossary")
     text = page.locator("main").inner_text()
     assert "a runway without traffic for an hour" in text
     assert "tower" in text
+    assert f"used in {runways} runway" in text
     assert reader.findings() == []
     page.get_by_label("Look for a term").fill("without traffic")
     page.get_by_role("button", name="Look").click()
     assert page.get_by_role("heading", level=2).all_inner_texts() == ["idle runway"]
     page.get_by_role("link", name=runways).click()
     assert page.url.endswith(f"/catalog/products/{runways}")
+
+
+def test_a_term_is_withdrawn_by_a_form(reader: Reader, registry: Registry) -> None:
+    """The term is typed to confirm it; another text withdraws nothing, and other terms of the domain stay."""
+    terms = {name: GlossaryTerm(definition=f"what {name} means") for name in ("stand", "go-around")}
+    registry.glossary.declare("operations", terms)
+    for typed, left in (("go around", ["go-around", "stand"]), ("go-around", ["stand"])):
+        page = reader.open("/catalog/glossary?q=go-around")
+        page.get_by_text("Withdraw go-around").click()
+        page.get_by_label("The term, to confirm").fill(typed)
+        page.get_by_role("button", name="Withdraw").click()
+        page.get_by_role("heading", level=1).wait_for()
+        assert [each.name for each in registry.glossary.read(domain="operations").entries] == left
+    assert page.get_by_role("status").inner_text() == "The term is withdrawn."
+    assert reader.findings() == []

@@ -38,4 +38,4 @@ def test_the_blocks_do_what_the_page_says(tmp_path: Path) -> None:
             asked += 1
     assert asked == 2
     checked = shell("meshport check 2>&1", tmp_path / "mesh")
-    assert "2 files of policies well-formed" in checked
+    assert "3 files of policies well-formed" in checked

@@ -111,6 +111,11 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("PUT", "/api/v1/policies"), "/api/v1/policies", {"texts": {}}),
     (("PUT", "/api/v1/policies/{domain}"), "/api/v1/policies/player", {"texts": {}}),
     (("PUT", "/api/v1/glossary/{domain}"), "/api/v1/glossary/player", {"terms": {"play": {"definition": "a track"}}}),
+    (
+        ("POST", "/catalog/glossary/{domain}/withdraw"),
+        "/catalog/glossary/player/withdraw",
+        {"term": "play", "confirm": "play"},
+    ),
     (("POST", "/api/v1/import"), "/api/v1/import", {"settings": []}),
     (("POST", "/api/v1/keys"), "/api/v1/keys", {"name": "shop/orders"}),
     (("POST", "/api/v1/keys/{key_id}/rotate"), "/api/v1/keys/KEY/rotate", {"overlap_hours": 1}),

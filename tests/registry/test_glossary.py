@@ -10,8 +10,8 @@ import pytest
 
 from meshport.address import Address
 from meshport.errors import ProjectError
-from meshport.glossary import GlossaryTerm
-from meshport.project.glossary import glossary_plans, project_glossary
+from meshport.glossary import GlossaryTerm, TermUse
+from meshport.project.glossary import glossary_plans, missing_field, project_glossary
 from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport_registry import Settings, running
@@ -22,7 +22,8 @@ from tests.registry.test_changes import events, follow
 
 FLIGHT = {"name": "flight", "type": {"type": "string", "polyseme": "flight_id"}}
 DELAY = GlossaryTerm(
-    definition="minutes after the scheduled time", used_in=(Address("operations", "departures", "events", 1),)
+    definition="minutes after the scheduled time",
+    used_in=(TermUse(Address("operations", "departures", "events", 1), "delay"),),
 )
 YAML = """
 operations:
@@ -30,7 +31,7 @@ operations:
   delay:
     definition: minutes after the scheduled time
     owner: timekeepers
-    usedIn: [operations/departures/events@1]
+    usedIn: [operations/departures/events@1#delay]
 network:
   hub:
     definition: an airport where people change
@@ -39,8 +40,9 @@ network:
 
 def flights(registry: Registry) -> None:
     """Register two products that link to a polyseme, and one that does not."""
-    for address in ("mesh://operations/departures", "mesh://network/delays"):
-        registry.register(product(address), {"events@1": schema("user", FLIGHT)})
+    leg = {"name": "leg", "type": {"type": "record", "name": "Leg", "fields": [FLIGHT]}}
+    registry.register(product("mesh://operations/departures"), {"events@1": schema("user", FLIGHT, leg)})
+    registry.register(product("mesh://network/delays"), {"events@1": schema("user", FLIGHT)})
     registry.register(product("mesh://network/airports"), {"events@1": schema("user")})
 
 
@@ -61,6 +63,11 @@ def test_terms_are_declared_found_and_replaced(database: str, registry: Registry
     (link,) = registry.glossary.read().entries
     assert (link.name, link.polyseme, link.domain, link.linked_by_total) == ("flight_id", True, None, 2)
     assert [each.key for each in link.linked_by] == ["network/delays", "operations/departures"]
+    assert [each.key for each in link.linked_fields] == [
+        "network/delays/events@1#flight",
+        "operations/departures/events@1#flight",
+        "operations/departures/events@1#leg.flight",
+    ]
     flight = GlossaryTerm(definition="One flight.", owner="timekeepers", polyseme=True)
     for _ in range(2):
         registry.glossary.declare("operations", {"flight_id": flight, "delay": DELAY})
@@ -88,6 +95,8 @@ def test_what_is_no_term_is_refused(http: httpx2.Client) -> None:
         {"a": {}},
         {"a": {"definition": ""}},
         {"a": right | {"b": 1}},
+        {"a": right | {"used_in": ["operations/departures#"]}},
+        {"a": right | {"used_in": ["operations/departures#a b"]}},
     ]
     for wrong in wrongs:
         assert http.put(path, json={"terms": wrong}).status_code == 422, wrong
@@ -112,7 +121,8 @@ def test_a_project_declares_its_glossary(sqlite: str, project: Project, cli: Run
         found = cli("glossary", "airport", "--json", "--registry", url)
         nothing = cli("glossary", "weather", "--registry", url)
     assert "timekeepers" in shown.out
-    assert "network/delays, operations/departures" in shown.out
+    assert "network/delays/events@1#flight, operations/departures/events@1#flight" in shown.out
+    assert "operations/departures/events@1#delay" in shown.out
     assert [each["name"] for each in found.lines] == ["hub"]
     assert "the glossary has no such term" in nothing.err
 
@@ -123,7 +133,16 @@ def test_the_reference_mesh_says_what_its_words_mean() -> None:
     terms = {name: term for own in project_glossary(project).values() for name, term in own.items()}
     assert {name for name, term in terms.items() if term.polyseme} == set(project.common.polysemes)
     products = {each.product.address for each in project.products}
-    assert {address.of_product for term in terms.values() for address in term.used_in} <= products
+    assert {use.address.of_product for term in terms.values() for use in term.used_in} <= products
+
+
+def test_a_field_that_its_product_has_not_is_named() -> None:
+    """A term of a project is used in fields that the products of the project have; the nearest field is named."""
+    project = Project(Path(__file__).parents[2])
+    use = TermUse.parse("player/plays#artist_idd")
+    assert missing_field(project, use) == "mesh://player/plays has no field artist_idd; did you mean artist_id?"
+    assert missing_field(project, TermUse.parse("player/plays#artist_id")) is None
+    assert missing_field(project, TermUse.parse("of-others/plays#anything")) is None
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("POST", "/catalog/access/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/search"): KNOWN,
     ("GET", "/catalog/glossary"): KNOWN,
+    ("POST", "/catalog/glossary/{domain}/withdraw"): OWNERS,
     ("GET", "/catalog/problems/{domain}/{product}"): KNOWN,
     ("POST", "/catalog/problems/{domain}/{product}"): READERS,
     ("POST", "/catalog/reports/{number}/answer"): OWNERS,

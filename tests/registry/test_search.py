@@ -190,7 +190,7 @@ def test_words_are_parts_of_names() -> None:
 def entry(number: int) -> Entry:
     """Return the entry of a product."""
     key = f"shop/orders-{number}"
-    return Entry(str(number), key, "shop", key, "", "aggregate", "me", "active", "internal", (), (), frozenset())
+    return Entry(str(number), key, "shop", key, "", "aggregate", "me", "active", "internal", (), (), {})
 
 
 def test_the_index_is_bounded() -> None:

@@ -33,6 +33,7 @@ _ALL: Final = (
 _NAMED: Final = _ALL.where(_OWN.id == bindparam("number"))
 _IN_FORCE: Final = and_(_OWN.state == GrantState.GRANTED, _OWN.ends_at > bindparam("now"))
 _READERS: Final = select(_OWN.reader, _OWN.port, _OWN.major).where(_OWN.guid == bindparam("guid"), _IN_FORCE)
+_READERS_OF_ALL: Final = select(_OWN.guid, _OWN.reader).where(_IN_FORCE)
 _NEXT_END: Final = select(func.min(_OWN.ends_at)).where(_IN_FORCE)
 DROPPED: Final = "the reader was removed from the registry"
 
@@ -200,6 +201,14 @@ def grants(
     if current:
         query = query.where(or_(_OWN.state == GrantState.REQUESTED, _IN_FORCE))
     return tuple(_grant(row, now) for row in connection.execute(query, {"now": now} if current else {}))
+
+
+def readers_by_product(connection: Connection) -> dict[str, frozenset[str]]:
+    """Return the names of the readers that are granted a port of a product now, by the product's GUID."""
+    found: dict[str, set[str]] = {}
+    for guid, reader in connection.execute(_READERS_OF_ALL, {"now": now_us()}):
+        found.setdefault(guid, set()).add(reader)
+    return {guid: frozenset(readers) for guid, readers in found.items()}
 
 
 def granted_readers(connection: Connection, guid: str) -> list[tuple[str, str, int | None]]:

@@ -12,7 +12,7 @@ from meshport.address import Address
 from meshport.policy import MESH, Action, Resource
 from meshport_registry.identity.caller import Caller
 from meshport_registry.rights.guard import Guard
-from meshport_registry.rights.known import product_at
+from meshport_registry.rights.known import domain_resource, product_at
 
 _OF_PRODUCT: Final = (Action.RETIRE, Action.WAIVE, Action.REQUEST_ACCESS, Action.GRANT)
 
@@ -46,6 +46,16 @@ async def may_do(request: Request, action: Action, address: Address) -> bool:
     key = ("address", address.domain, address.product)
     resource = await guard.decisions.resource(key, partial(product_at, address=address))
     return (await guard.decisions.decide(caller, action, resource)).allowed
+
+
+async def may_administer(request: Request, domain: str) -> bool:
+    """Return whether the caller of a page may administer a domain: its policies, and its terms in the glossary."""
+    guard: Guard = request.app.state.guard
+    caller: Caller = request.scope["state"]["caller"]
+    if guard.decisions.knows_local(caller):
+        return True
+    resource = await guard.decisions.resource(("domain", domain), partial(domain_resource, domain=domain))
+    return (await guard.decisions.decide(caller, Action.ADMINISTER, resource)).allowed
 
 
 async def allowed_actions(request: Request, address: Address) -> AllowedActions:

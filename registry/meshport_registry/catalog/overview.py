@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,7 @@ from meshport.address import Address
 from meshport.product import Product, Status
 from meshport.product.input_port import AddressText
 from meshport_registry import tables
+from meshport_registry.rights.visible import Seen
 from meshport_registry.search.index import Entry, SearchIndex
 from meshport_registry.store import instant
 
@@ -68,14 +70,17 @@ class MeshCounts:
         self._changes = -1
         self._domains: tuple[DomainCounts, ...] = ()
 
-    def domains(self, index: SearchIndex) -> tuple[DomainCounts, ...]:
-        """Return the domains, those that read nothing of others first, then along the flow of data."""
+    def domains(self, index: SearchIndex, seen: Seen = None) -> tuple[DomainCounts, ...]:
+        """Return the domains of what a caller sees, those that read nothing of others first, then along the flow of data."""
+        if seen is not None:
+            return _count([each for each in index.entries if each.address in seen], known_only=True)
         if self._of is not index or self._changes != index.changes:
             self._of, self._changes, self._domains = index, index.changes, _count(index.entries)
         return self._domains
 
 
-def _count(entries: Iterable[Entry]) -> tuple[DomainCounts, ...]:
+def _count(entries: Iterable[Entry], *, known_only: bool = False) -> tuple[DomainCounts, ...]:
+    """Count entries by domain; `known_only` leaves out domains that are read and have no entry."""
     archetypes: dict[str, Counter[str]] = {}
     deprecated: Counter[str] = Counter()
     reads: dict[str, set[str]] = {}
@@ -85,6 +90,8 @@ def _count(entries: Iterable[Entry]) -> tuple[DomainCounts, ...]:
         archetypes.setdefault(each.domain, Counter())[each.archetype] += 1
         deprecated[each.domain] += each.status == Status.DEPRECATED
         reads.setdefault(each.domain, set()).update(each.reads)
+    if known_only:
+        reads = {domain: sources & archetypes.keys() for domain, sources in reads.items()}
     depth = _depths(reads)
     return tuple(
         DomainCounts(
@@ -115,10 +122,16 @@ def _depths(reads: dict[str, set[str]]) -> dict[str, int]:
     return depths
 
 
-def latest_changes(connection: Connection) -> tuple[Changed, ...]:
-    """Return the products that changed last, the newest first."""
+def latest_changes(connection: Connection, seen: Seen = None) -> tuple[Changed, ...]:
+    """Return the products that changed last, of those that a caller sees, the newest first."""
     own = tables.product.c
-    rows = connection.execute(select(tables.product).order_by(own.revision.desc()).limit(_LATEST))
+    newest = select(tables.product).order_by(own.revision.desc())
+    if seen is None:
+        rows = connection.execute(newest.limit(_LATEST))
+    else:
+        keys = connection.execute(newest.with_only_columns(own.guid, own.domain, own.name))
+        guids = islice((guid for guid, domain, name in keys if f"{domain}/{name}" in seen), _LATEST)
+        rows = connection.execute(newest.where(own.guid.in_(list(guids))))
     found = []
     for row in rows:
         product = Product.model_validate_json(row.descriptor)

@@ -8,11 +8,11 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from meshport.address import Address
-from meshport.glossary import GlossaryEntry, GlossaryTerm
+from meshport.glossary import GlossaryEntry, GlossaryTerm, TermUse
 from meshport_registry import tables
 from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
+from meshport_registry.errors import NotInMesh
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.store import now_us
 
@@ -31,7 +31,7 @@ def declared_terms(connection: Connection, domain: str | None = None) -> tuple[G
             definition=row.definition,
             owner=row.owner,
             polyseme=row.polyseme,
-            used_in=tuple(map(Address.parse, json.loads(row.used_in))),
+            used_in=tuple(map(TermUse.parse, json.loads(row.used_in))),
         )
         for row in rows
     )
@@ -58,6 +58,20 @@ def declare_terms(connection: Connection, domain: str, terms: Mapping[str, Gloss
         kind=MeshChangeKind.GLOSSARY_CHANGED, about=f"domain:{domain}", summary=summary, changed=changed
     )
     record(connection, change)
+
+
+def withdraw_term(connection: Connection, domain: str, name: str) -> None:
+    """Take a term of a domain out of the glossary.
+
+    Raises:
+        NotInMesh: the domain declares no such term.
+    """
+    terms = {each.name: each.declared for each in declared_terms(connection, domain)}
+    if terms.pop(name, None) is None:
+        raise NotInMesh(
+            f"the domain {domain} declares no term {name!r}", hint=f"it declares {', '.join(terms) or 'none'}"
+        )
+    declare_terms(connection, domain, terms)
 
 
 def _rows(domain: str, terms: Mapping[str, GlossaryTerm], names: Iterable[str]) -> Iterable[dict[str, object]]:

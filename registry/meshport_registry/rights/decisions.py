@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from meshport.policy import Action, Decision, PolicySet, Resource
+from meshport.policy import MESH, Action, Decision, PolicySet, Resource
 from meshport_registry.access.grants import next_end
 from meshport_registry.errors import StoreFailed
 from meshport_registry.identity.caller import LOCAL, LOCAL_GROUP, Caller
@@ -59,8 +59,7 @@ class Decisions:
         asked = (caller, action, resource)
         found = self._decided.get(asked)
         if found is None:
-            groups = caller.groups if caller.by == "anonymous" else caller.groups - {LOCAL_GROUP}
-            found = self._known.policies.decide(caller.name, groups, action, resource, {"by": caller.by})
+            found = decision(self._known.policies, caller, action, resource)
             if len(self._decided) >= _MOST:
                 self._decided.clear()
             self._decided[asked] = found
@@ -114,9 +113,22 @@ class Decisions:
             self._decided.clear()
         self._known = found
 
+    async def discovers_all(self, caller: Caller) -> bool:
+        """Return whether a caller may discover every product, whatever that is, and those to come."""
+        if self.knows_local(caller):
+            return True
+        of_mesh = await self.decide(caller, Action.DISCOVER, MESH)
+        return self._known.policies.same_for_every_product(of_mesh, Action.DISCOVER)
+
     def knows_local(self, caller: Caller) -> bool:
         """Whether a caller is a local one and nothing is forbidden: it may do everything, whatever that is about."""
         return caller == LOCAL and self.local_may_everything
+
+
+def decision(policies: PolicySet, caller: Caller, action: Action, resource: Resource) -> Decision:
+    """Decide whether a caller may do something, by some policies; any thread may ask."""
+    groups = caller.groups if caller.by == "anonymous" else caller.groups - {LOCAL_GROUP}
+    return policies.decide(caller.name, groups, action, resource, {"by": caller.by})
 
 
 class _State(NamedTuple):

@@ -117,6 +117,7 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", "/catalog/access/{domain}/{product}"): RouteRight(Action.REQUEST_ACCESS, About.ADDRESS),
     ("GET", "/catalog/search"): _DISCOVER,
     ("GET", "/catalog/glossary"): _DISCOVER,
+    ("POST", "/catalog/glossary/{domain}/withdraw"): RouteRight(Action.ADMINISTER, About.DOMAIN),
     ("GET", "/catalog/problems/{domain}/{product}"): _ADDRESS,
     ("POST", "/catalog/problems/{domain}/{product}"): RouteRight(Action.READ, About.ADDRESS),
     ("POST", "/catalog/reports/{number}/answer"): RouteRight(Action.REGISTER, About.PROBLEM),

@@ -13,6 +13,7 @@ from meshport.product import Archetype, Status
 from meshport.search import SearchHit, SearchPage
 from meshport_registry.mesh_api import PROBLEMS, as_json
 from meshport_registry.negotiation import MESH_CHECKS
+from meshport_registry.rights.visible import Seen, SeenProducts
 from meshport_registry.search.index import Entry, SearchIndex, SearchResult
 from meshport_registry.search.index import Query as IndexQuery
 from meshport_registry.search.live import LiveIndex
@@ -59,16 +60,19 @@ router = APIRouter(
 
 
 @router.get("/search", response_model=SearchPage)
-async def search(index: Index, query: Annotated[SearchQuery, Query()]) -> Any:
-    """The products that have some words in names, descriptions, fields, docs, tags, owners or topics; typos are forgiven."""
-    return as_json(await index.ask(found(query)))
+async def search(index: Index, seen: SeenProducts, query: Annotated[SearchQuery, Query()]) -> Any:
+    """The products that have some words in names, descriptions, fields, docs, tags, owners or topics; typos are forgiven.
+
+    Products that the caller may not discover are neither found nor counted.
+    """
+    return as_json(await index.ask(found(query, seen)))
 
 
-def found(query: SearchQuery) -> Callable[[SearchIndex], SearchPage]:
-    """Return the question that a query asks the index."""
+def found(query: SearchQuery, seen: Seen) -> Callable[[SearchIndex], SearchPage]:
+    """Return the question that a query asks the index, about the products that a caller sees."""
 
     def ask(index: SearchIndex) -> SearchPage:
-        result = index.find(query.asked(), offset=query.offset, limit=query.limit)
+        result = index.find(query.asked(), offset=query.offset, limit=query.limit, seen=seen)
         return SearchPage(
             items=tuple(_hit(each, result) for each in result.entries),
             total=result.total,

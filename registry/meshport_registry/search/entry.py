@@ -16,6 +16,8 @@ from meshport_registry.search.words import words
 
 MOST_FIELDS: Final = 500
 """Fields of one product whose paths are kept, to name those by which it was found."""
+MOST_LINKED: Final = 20
+"""Fields of one product that have the same global identifier and are kept."""
 _BEGINNING: Final = 400
 _LONGEST_TEXT: Final = 20_000
 # Of all `doc` of a product. A hundred kB of it have no more words that anybody searches for.
@@ -54,22 +56,24 @@ def entries(connection: Connection, rows: Iterable[Any]) -> list[tuple[Entry, di
     return [_entry(row, contracts.get(row.guid, ())) for row in products]
 
 
-def _contracts(connection: Connection, guids: list[str]) -> dict[str, list[tuple[str, Any]]]:
-    """Return the topic and the schema of each line of some products, as JSON data, by GUID."""
+def _contracts(connection: Connection, guids: list[str]) -> dict[str, list[tuple[str, str, Any]]]:
+    """Return port and major, topic and schema of each line of some products, the schema as JSON data, by GUID."""
     own, schema = tables.binding.c, tables.schema.c
     rows = connection.execute(
-        select(own.guid, own.topic, schema.text, schema.resolved)
+        select(own.guid, own.port, own.major, own.topic, schema.text, schema.resolved)
         .join(tables.schema, schema.id == own.schema_id)
         .where(own.guid.in_(guids))
         .order_by(own.guid, own.position)
     )
-    found: dict[str, list[tuple[str, Any]]] = {}
+    found: dict[str, list[tuple[str, str, Any]]] = {}
     for row in rows:
-        found.setdefault(row.guid, []).append((row.topic, orjson.loads(row.resolved or row.text)))
+        found.setdefault(row.guid, []).append(
+            (f"{row.port}@{row.major}", row.topic, orjson.loads(row.resolved or row.text))
+        )
     return found
 
 
-def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[str, EntryPart]]:
+def _entry(row: Any, contracts: Iterable[tuple[str, str, Any]]) -> tuple[Entry, dict[str, EntryPart]]:
     # As JSON data: the model of a descriptor takes ten times as long, for each of 10,000 products.
     told: Mapping[str, Any] = orjson.loads(row.descriptor)
     name = str(told.get("displayName") or f"{row.domain}/{row.name}")
@@ -81,8 +85,8 @@ def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[
     found.add(EntryPart.OWNER, row.owner, str(told.get("contact") or ""))
     found.add(EntryPart.DESCRIPTION, description)
     paths: dict[str, None] = {}
-    polysemes: set[str] = set()
-    for topic, form in contracts:
+    polysemes: dict[str, tuple[str, ...]] = {}
+    for line, topic, form in contracts:
         found.add(EntryPart.TOPIC, topic)
         if isinstance(form, dict):
             found.add(EntryPart.DOC, str(form.get("doc") or ""))
@@ -91,7 +95,9 @@ def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[
             found.add(EntryPart.DOC, each.doc)
             if (polyseme := each.attribute("polyseme")) is not None:
                 found.add(EntryPart.FIELD, polyseme)
-                polysemes.add(sys.intern(polyseme))
+                linked = polysemes.get(polyseme, ())
+                if len(linked) < MOST_LINKED:
+                    polysemes[sys.intern(polyseme)] = (*linked, sys.intern(f"{line}#{each.path}"))
             if len(paths) < MOST_FIELDS:
                 paths[sys.intern(each.path)] = None
     entry = Entry(
@@ -106,7 +112,7 @@ def _entry(row: Any, contracts: Iterable[tuple[str, Any]]) -> tuple[Entry, dict[
         classification=sys.intern(str(told.get("classification") or "internal")),
         tags=tags,
         fields=tuple(paths),
-        polysemes=frozenset(polysemes),
+        polysemes=polysemes,
         reads=frozenset(_domains_read(told)) - {row.domain},
     )
     return entry, found.parts

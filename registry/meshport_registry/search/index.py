@@ -71,7 +71,7 @@ class Entry:
         description: its beginning.
         archetype, owner, status, classification, tags: as declared, and as the registry knows them.
         fields: the paths of its fields, those of all contracts; not more than `MOST_FIELDS`.
-        polysemes: the global identifiers that its contracts have.
+        polysemes: by each global identifier of its contracts, the fields that have it, as `<port>@<major>#<path>`.
         reads: the other domains whose products it reads.
     """
 
@@ -86,7 +86,7 @@ class Entry:
     classification: str
     tags: tuple[str, ...]
     fields: tuple[str, ...]
-    polysemes: frozenset[str]
+    polysemes: Mapping[str, tuple[str, ...]]
     reads: frozenset[str] = frozenset()
 
 
@@ -199,18 +199,28 @@ class SearchIndex:
             self.changes += 1
             self._entries[number] = None
 
-    def find(self, query: Query, *, offset: int, limit: int) -> SearchResult:
-        """Return a page of the products that match a query."""
+    def find(self, query: Query, *, offset: int, limit: int, seen: Set[str] | None = None) -> SearchResult:
+        """Return a page of the products that match a query.
+
+        Args:
+            query: what is searched for.
+            offset: the number of products before the page.
+            limit: the number of products of the page, at most.
+            seen: the products that are searched, each as `<domain>/<product>`; None for all. Words that only others have are
+                no words.
+        """
         read_as: dict[str, tuple[str, ...]] = {}
         by_word = []
         for word in dict.fromkeys(query.words):
             near = self._near(word)
+            if seen is not None:
+                near = {each: surely for each, surely in near.items() if self._is_in(each, seen)}
             if near and word not in near and not any(each.startswith(word) for each in near):
                 read_as[word] = tuple(near)
-            by_word.append((self._scores(near), near))
+            by_word.append((self._seen(self._scores(near), seen), near))
         every_word = True
         if not by_word:
-            scores = dict.fromkeys(self._numbers.values(), 0.0)
+            scores = self._seen(dict.fromkeys(self._numbers.values(), 0.0), seen)
         else:
             scores = _all_of([found for found, _ in by_word])
             if not scores:
@@ -227,12 +237,29 @@ class SearchIndex:
             meant=frozenset(word for _, near in by_word for word in near),
         )
 
-    def sharing(self, polysemes: Set[str], *, most: int) -> dict[str, tuple[Entry, ...]]:
-        """Return the products that have some global identifiers, by identifier, `most` of each; the retired ones left out."""
+    def _seen(self, scores: dict[int, float], seen: Set[str] | None) -> dict[int, float]:
+        if seen is None:
+            return scores
+        addresses = self._addresses
+        return {number: score for number, score in scores.items() if addresses[number] in seen}
+
+    def _is_in(self, word: str, seen: Set[str]) -> bool:
+        """Return whether a product has a word that is among some products."""
+        numbers = (packed >> _PARTS for packed in self._lists[word])
+        return any(self._entries[number] is not None and self._addresses[number] in seen for number in numbers)
+
+    def sharing(self, polysemes: Set[str], *, most: int, seen: Set[str] | None = None) -> dict[str, tuple[Entry, ...]]:
+        """Return the products that have some global identifiers, by identifier, `most` of each; the retired ones left out.
+
+        Args:
+            polysemes: the identifiers.
+            most: products of one identifier.
+            seen: the products that may be among them, each as `<domain>/<product>`; None for all.
+        """
         found: dict[str, list[Entry]] = {each: [] for each in polysemes}
         for entry in self.entries:
-            if entry.status != "retired":
-                for each in entry.polysemes & polysemes:
+            if entry.status != "retired" and (seen is None or entry.address in seen):
+                for each in entry.polysemes.keys() & polysemes:
                     if len(found[each]) < most:
                         found[each].append(entry)
         return {name: tuple(sorted(entries, key=lambda each: each.address)) for name, entries in found.items()}

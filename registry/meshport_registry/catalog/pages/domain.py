@@ -11,6 +11,7 @@ from meshport_registry.catalog.routing import page_router
 from meshport_registry.errors import NotInMesh
 from meshport_registry.mesh_api import Segment
 from meshport_registry.products import ProductFilter, search
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.state import Database
 from meshport_registry.values import Count
 
@@ -28,10 +29,10 @@ class DomainView(PageView):
 
 
 @router.get("/catalog/domains/{domain}")
-async def domain(request: Request, store: Database, domain: Segment, offset: Count = 0) -> Response:
+async def domain(request: Request, store: Database, seen: SeenProducts, domain: Segment, offset: Count = 0) -> Response:
     """Show the products of a domain."""
     matching = ProductFilter(domain=domain)
-    page = await store.read(lambda c: search(c, matching, offset=offset, limit=_PER_PAGE))
+    page = await store.read(lambda c: search(c, matching, offset=offset, limit=_PER_PAGE, seen=seen))
     if not page.total:
         raise NotInMesh(f"the mesh has no domain {domain[:80]}", hint="the home page has all domains")
     return await show(request, "domain.html", DomainView(title=domain, domain=domain, page=page))

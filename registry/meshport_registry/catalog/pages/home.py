@@ -9,6 +9,7 @@ from meshport_registry.catalog.domain_map import DomainMap, domain_map
 from meshport_registry.catalog.frame import PageView, show
 from meshport_registry.catalog.overview import Changed, DomainCounts, MeshCounts, latest_changes
 from meshport_registry.catalog.routing import page_router
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.search.api import Index
 from meshport_registry.search.index import SearchIndex
 from meshport_registry.state import Database
@@ -37,19 +38,19 @@ class HomeView(PageView):
 
 @router.get("/")
 @router.get("/catalog")
-async def home(request: Request, store: Database, index: Index) -> Response:
-    """Show the whole mesh."""
+async def home(request: Request, store: Database, index: Index, seen: SeenProducts) -> Response:
+    """Show the mesh, as far as the caller may discover it."""
     counts: MeshCounts = request.app.state.counts
 
     def ask(known: SearchIndex) -> tuple[tuple[DomainCounts, ...], bool]:
-        return counts.domains(known), known.complete
+        return counts.domains(known, seen), known.complete
 
     domains, complete = await index.ask(ask)
     view = HomeView(
         products=sum(each.products for each in domains),
         domains=domains,
         drawing=domain_map(domains),
-        changed=await store.read(latest_changes),
+        changed=await store.read(lambda c: latest_changes(c, seen)),
         complete=complete,
     )
     return await show(request, "home.html", view)

@@ -12,6 +12,7 @@ from meshport_registry.catalog.product_details import ProductDetails, details, w
 from meshport_registry.catalog.routing import page_router
 from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.mesh_api import Major, Segment
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.search.api import Index
 from meshport_registry.search.index import SearchIndex
 from meshport_registry.state import Database, OwnCluster
@@ -38,6 +39,7 @@ async def product(
     cluster: OwnCluster,
     *,
     index: Index,
+    seen: SeenProducts,
     caller: CurrentCaller,
     domain: Segment,
     product: Segment,
@@ -53,7 +55,7 @@ async def product(
     def sharing(known: SearchIndex) -> dict[str, list[str]]:
         return {
             name: [each.address for each in entries]
-            for name, entries in known.sharing(polysemes, most=_MOST_SHARING + 1).items()
+            for name, entries in known.sharing(polysemes, most=_MOST_SHARING + 1, seen=seen).items()
         }
 
     if polysemes:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from meshport.search import SearchPage
 from meshport_registry.catalog.frame import PageView, show
 from meshport_registry.catalog.routing import page_router
+from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.search.api import Index, SearchQuery, found
 
 _PATH = "/catalog/search"
@@ -60,9 +61,11 @@ class SearchView(PageView):
 
 
 @router.get(_PATH)
-async def search(request: Request, index: Index, query: Annotated[SearchQuery, Query()]) -> Response:
+async def search(
+    request: Request, index: Index, seen: SeenProducts, query: Annotated[SearchQuery, Query()]
+) -> Response:
     """Show what a search found."""
-    page = await index.ask(found(query))
+    page = await index.ask(found(query, seen))
     given = {name: str(value) for name, value in query.model_dump(exclude_defaults=True).items() if value}
     facets = {name: _choices(given, name, page.facets.get(name, {})) for name in page.facets}
     view = SearchView(
