@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from meshport.address import Address
 from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import Health, Lineage, ProductPage, ProductPast, Reader
+from meshport.compat.port_history import PortVersions, VersionComparison
+from meshport.field_flows import FieldFlows
 from meshport.registry import calls
 from meshport.registry.calls import to_address
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
@@ -86,6 +88,22 @@ class AsyncRegistry:
     async def lineage(self, address: Address | str) -> Lineage:
         """See `Registry.lineage`."""
         return await self._requests.take(calls.lineage(address))
+
+    async def field_lineage(self, address: Address | str, field: str | None = None) -> FieldFlows:
+        """See `Registry.field_lineage`."""
+        return await self._requests.take(calls.field_lineage(address, field))
+
+    async def export(self, form: str, address: Address | str | None = None) -> Any:
+        """See `Registry.export`."""
+        return await self._requests.take(calls.export(form, None if address is None else to_address(address)))
+
+    async def versions(self, port: Address | str) -> PortVersions:
+        """See `Registry.versions`."""
+        return await self._requests.take(calls.versions(port))
+
+    async def compare(self, port: Address | str, number: int, against: int | None = None) -> VersionComparison:
+        """See `Registry.compare`."""
+        return await self._requests.take(calls.compare(port, number, against))
 
     async def readers(self, address: Address | str) -> tuple[Reader, ...]:
         """See `Registry.readers`."""

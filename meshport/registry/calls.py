@@ -10,6 +10,9 @@ from pydantic import TypeAdapter
 from meshport.address import Address
 from meshport.binding import RegisteredProduct
 from meshport.catalog import Health, Lineage, ProductPage, ProductPast, Reader
+from meshport.compat.port_history import PortVersions, VersionComparison
+from meshport.errors import AddressError
+from meshport.field_flows import FieldFlows
 from meshport.registry.requests import Call, Steps, parse_response
 from meshport.search import SearchPage
 from meshport.seen_readers import LineReaders
@@ -43,6 +46,27 @@ def lineage(address: Address | str) -> Steps[Lineage]:
     """See `Registry.lineage`."""
     path = f"/api/v1/lineage/{to_address(address).of_product.key}"
     return parse_response((yield Call(path)), Lineage.model_validate_json)
+
+
+def field_lineage(address: Address | str, field: str | None) -> Steps[FieldFlows]:
+    """See `Registry.field_lineage`."""
+    path = f"/api/v1/lineage/{to_address(address).of_product.key}/fields"
+    return parse_response((yield Call(path, {"field": field})), FieldFlows.model_validate_json)
+
+
+def versions(port: Address | str) -> Steps[PortVersions]:
+    """See `Registry.versions`."""
+    wanted = _port(port)
+    call = Call(f"/api/v1/versions/{wanted.key.partition('@')[0]}", {"major": wanted.major})
+    return parse_response((yield call), PortVersions.model_validate_json)
+
+
+def compare(port: Address | str, number: int, against: int | None) -> Steps[VersionComparison]:
+    """See `Registry.compare`."""
+    wanted = _port(port)
+    path = f"/api/v1/versions/{wanted.key.partition('@')[0]}/{number}"
+    call = Call(path, {"major": wanted.major, "against": against})
+    return parse_response((yield call), VersionComparison.model_validate_json)
 
 
 def readers(address: Address | str) -> Steps[tuple[Reader, ...]]:
@@ -83,6 +107,15 @@ def to_address(address: Address | str) -> Address:
         AddressError: the text is none.
     """
     return Address.parse(address) if isinstance(address, str) else address
+
+
+def _port(address: Address | str) -> Address:
+    wanted = to_address(address)
+    if wanted.port is None:
+        raise AddressError(
+            f"{wanted} names no port", hint=f"name one, as in {Address(wanted.domain, wanted.product, 'events')}"
+        )
+    return wanted
 
 
 def _guid_or_address(text: str) -> UUID | Address:

@@ -31,6 +31,8 @@ from meshport.catalog import (
     WaiverRequest,
 )
 from meshport.compat import Verdict
+from meshport.compat.port_history import PortVersions, VersionComparison
+from meshport.field_flows import FieldFlows
 from meshport.product import Product
 from meshport.registry import calls
 from meshport.registry.api_keys import RegistryKeys
@@ -163,6 +165,19 @@ class Registry:
         """
         return self._requests.take(calls.lineage(address))
 
+    def field_lineage(self, address: Address | str, field: str | None = None) -> FieldFlows:
+        """Return what the fields of a product are made from, and what is made from them, as declared processes say.
+
+        Args:
+            address: of the product.
+            field: only what leads to this field, and from it; None for all fields.
+
+        Raises:
+            NotRegistered: the product is not registered, or has no such field.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._requests.take(calls.field_lineage(address, field))
+
     def readers(self, address: Address | str) -> tuple[Reader, ...]:
         """Return the products that read a product or one of its ports, and the fields that they read.
 
@@ -209,7 +224,35 @@ class Registry:
         """
         return self._requests.take(calls.export(form, None if address is None else to_address(address)))
 
-    # --- schemas
+    # --- contracts and schemas
+
+    def versions(self, port: Address | str) -> PortVersions:
+        """Return the versions of a port's contract, newest first, and its waivers.
+
+        Args:
+            port: its address; without a major, of its live major.
+
+        Raises:
+            AddressError: the address names no port.
+            NotRegistered: the port is not registered.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._requests.take(calls.versions(port))
+
+    def compare(self, port: Address | str, number: int, against: int | None = None) -> VersionComparison:
+        """Return what changed between two versions of a port's contract, in words, and the gate's verdict of then.
+
+        Args:
+            port: its address; without a major, of its live major.
+            number: of the one version.
+            against: the number of the other one; None for the version before.
+
+        Raises:
+            AddressError: the address names no port.
+            NotRegistered: the port is not registered, or has no such version.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._requests.take(calls.compare(port, number, against))
 
     def by_id(self, schema_id: int) -> Schema:
         """Return the schema with a Confluent id.

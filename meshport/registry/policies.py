@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote
 
-from meshport.catalog import AppliedPolicies, PolicyTexts
+from pydantic import TypeAdapter
+
+from meshport.catalog import AppliedPolicies, PoliciesOfScope, PolicyTexts
 from meshport.registry.requests import Requests, parse_response
+
+_HISTORY: Final = TypeAdapter(tuple[PoliciesOfScope, ...])
 
 
 class RegistryPolicies:
@@ -26,6 +31,18 @@ class RegistryPolicies:
             RegistryUnavailable: the registry did not answer.
         """
         return self._requests.get("/api/v1/policies", AppliedPolicies)
+
+    def history(self, *, limit: int = 100) -> tuple[PoliciesOfScope, ...]:
+        """Return what was applied, newest first.
+
+        Args:
+            limit: the number of applications to return, 1000 at most.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        response = self._requests.send("GET", "/api/v1/policies/history", {"limit": limit})
+        return parse_response(response, _HISTORY.validate_json)
 
     def apply(self, domain: str | None, texts: Mapping[str, str]) -> AppliedPolicies:
         """Replace the policies of the mesh or of a domain, and return all that decide from now on.

@@ -19,7 +19,7 @@ from meshport.ports.async_mesh import for_threads
 from meshport.registry import AsyncRegistry, Registry, RegistryLogin
 from meshport.schema import parse_schema
 from meshport.seen_readers import SubscriberName
-from tests.registry.schemas import plays
+from tests.registry.schemas import plays, schema
 
 
 class AsyncSwitch(httpx2.AsyncBaseTransport):
@@ -43,6 +43,7 @@ class AsyncSwitch(httpx2.AsyncBaseTransport):
 def test_both_clients_give_the_same_answers(registry: Registry) -> None:
     """Each method of the client for event loops returns what the other client's returns, with the same parameters."""
     port = registry.register(*plays()).ports[0]
+    registry.register(plays()[0], {"events@1": schema("user", "track", "device?")})
     assert port.schema_id is not None
     asked: dict[str, tuple[Any, ...]] = {
         "resolve": ("player/plays",),
@@ -53,6 +54,10 @@ def test_both_clients_give_the_same_answers(registry: Registry) -> None:
         "lineage": ("player/plays",),
         "find": ("plays",),
         "readers": ("player/plays",),
+        "field_lineage": ("player/plays", "track"),
+        "versions": ("player/plays/events@1",),
+        "compare": ("player/plays/events", 2),
+        "export": ("odcs", "player/plays"),
         "past": ("player/plays",),
         "by_id": (port.schema_id,),
         "by_fingerprint": (port.fingerprint,),
