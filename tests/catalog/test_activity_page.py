@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
-from meshport.grants import AccessRequest
+from meshport.address import Address
+from meshport.grants import AccessRequest, GrantApproval
 from meshport.registry import Registry
 from tests.catalog.browser import Reader
 from tests.catalog.pages import AS_BROWSER
@@ -69,6 +70,54 @@ def test_a_product_is_deprecated_waived_and_retired_by_forms(
     assert (wrong.status_code, "until" in wrong.text) == (422, True)
     unsure = post("retire", confirm="mesh://operations/gates")
     assert (unsure.status_code, "is not retired" in unsure.text) == (422, True)
+
+
+PIERS = "mesh://operations/piers"
+
+
+def test_the_form_that_retires_says_what_that_would_meet(reader: Reader, registry: Registry) -> None:
+    """It names readers, products downstream and grants; a reader that is not ticked prevents it, and a line goes by itself."""
+    ports = [{"name": "events", "key": "pier"}, {"name": "events", "key": "pier", "major": 2, "liveFrom": "2020-01-01"}]
+    pier = schema("pier", "gate")
+    registry.register(product(PIERS, outputPorts=ports), {"events@1": pier, "events@2": schema("pier")})
+    for address, reads in (("mesh://network/pier-use", PIERS), ("mesh://planning/piers", "mesh://network/pier-use")):
+        registry.register(product(address, reads, outputPorts=[{"key": "pier"}]), {"events@1": pier})
+    asked = registry.access.request(AccessRequest(address=f"{PIERS}/events", reader="lou@example.org", purpose="a map"))
+    registry.access.grant(asked.id, GrantApproval(until=asked.requested_at.replace(year=asked.requested_at.year + 1)))
+
+    page = reader.open("/catalog/activity/operations/piers")
+    page.get_by_text("Retire it").click()
+    form = page.locator("form", has=page.get_by_role("button", name="Retire"))
+    text = form.inner_text()
+    for named in (
+        "network/pier-use",
+        "team-player",
+        "planning/piers",
+        "lou@example.org",
+        "retire operations/piers --plan",
+    ):
+        assert named in text, named
+    assert reader.findings() == []
+    form.get_by_label("Its address, to confirm").fill(PIERS)
+    form.get_by_role("button", name="Retire").click()
+    assert "mesh://network/pier-use" in page.locator("main").inner_text()
+    assert registry.product(Address.parse(PIERS)).descriptor.status == "active"
+
+    page = reader.open("/catalog/activity/operations/piers")
+    page.get_by_text("Retire it").click()
+    form = page.locator("form", has=page.get_by_role("button", name="Retire"))
+    form.get_by_label("What is retired").select_option("events@1")
+    form.get_by_label("Its address, to confirm").fill(f"{PIERS}/events@1")
+    form.get_by_role("button", name="Retire").click()
+    assert page.get_by_role("status").inner_text() == "The line is retired."
+    assert [each.status for each in registry.product(Address.parse(PIERS)).bindings] == ["retired", "active"]
+
+    page.get_by_text("Retire it").click()
+    form.get_by_label("network/pier-use").check()
+    form.get_by_label("Its address, to confirm").fill(PIERS)
+    form.get_by_role("button", name="Retire").click()
+    assert page.get_by_role("status").inner_text() == "The product is retired."
+    assert registry.product(Address.parse(PIERS)).descriptor.status == "retired"
 
 
 def test_a_form_of_another_site_changes_nothing(http: httpx2.Client, registry: Registry, stands: str) -> None:

@@ -17,6 +17,7 @@ from meshport.binding import Binding
 from meshport.compat import RULES
 from meshport.generations import Generations
 from meshport.grants import Grant, GrantState, PortReader
+from meshport.product import Status
 from meshport.product.lines import utc_today
 from meshport_registry.access.grants import grants
 from meshport_registry.access.readers import Readings, port_readers
@@ -24,6 +25,7 @@ from meshport_registry.audit.chain import newest_about
 from meshport_registry.catalog.allowed import AllowedActions, allowed_actions
 from meshport_registry.catalog.frame import PageView, show
 from meshport_registry.catalog.heading import ProductHeading, product_at
+from meshport_registry.catalog.retirement import RetirementPlan, retirement_plan
 from meshport_registry.catalog.routing import page_router
 from meshport_registry.generations import generations
 from meshport_registry.mesh_api import Segment
@@ -38,6 +40,7 @@ _DONE: Final = {
     "deprecated": "The product is deprecated.",
     "activated": "The deprecation is undone.",
     "retired": "The product is retired.",
+    "line-retired": "The line is retired.",
     "waived": "The waiver is recorded.",
     "granted": "Access is granted.",
     "refused": "The request is refused.",
@@ -71,12 +74,13 @@ class ActivityView(PageView):
         done: what the caller just did, as a sentence; "" after nothing.
         may: what the caller may do.
         ports: the bindings of the product.
-        generations: those of each line.
+        generations: those of each line that is not retired.
         readers: products that read it, and whether policies or a grant permit it.
         requests: for access, that wait for the owner.
         grants: what became of requests, newest first.
         audit: the newest entries about the product, newest first; None where the caller may not see them.
         rules: those that can be waived.
+        retirement: what the retirement of the product would meet.
         soon: a day in a month, YYYY-MM-DD, which forms propose.
     """
 
@@ -91,6 +95,7 @@ class ActivityView(PageView):
     grants: tuple[Grant, ...]
     audit: tuple[AuditLine, ...] | None
     rules: tuple[str, ...]
+    retirement: RetirementPlan
     soon: str
 
 
@@ -118,12 +123,15 @@ async def activity(
             done=_DONE.get(done, ""),
             may=AllowedActions(),
             ports=bindings,
-            generations=tuple(generations(connection, each.address) for each in bindings),
+            generations=tuple(
+                generations(connection, each.address) for each in bindings if each.status is not Status.RETIRED
+            ),
             readers=port_readers(connection, policies, address, local=local),
             requests=waiting,
             grants=tuple(each for each in every if each.state is not GrantState.REQUESTED)[:_GRANTS],
             audit=tuple(AuditLine.of(each) for each in newest_about(connection, f'Product::"{address.key}"', _ENTRIES)),
             rules=tuple(each.id for each in RULES.values() if each.waivable),
+            retirement=retirement_plan(connection, address, bindings, every),
             soon=(utc_today() + timedelta(days=30)).isoformat(),
         )
 

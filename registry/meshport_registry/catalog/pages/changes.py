@@ -16,12 +16,12 @@ from starlette.responses import Response
 
 from meshport.address import Address
 from meshport.catalog import Deprecation, Retirement, WaiverRequest
-from meshport.errors import AddressError
 from meshport.grants import Grant, GrantApproval, GrantWithdrawal
 from meshport.product.lines import utc_today
 from meshport.rfc3339 import day
 from meshport_registry.access.grants import decide, revoke
 from meshport_registry.catalog.frame import SECURITY_HEADERS
+from meshport_registry.catalog.retirement import forced_readers, retired_address
 from meshport_registry.catalog.routing import Form, page_router
 from meshport_registry.catalog.words import page_of
 from meshport_registry.errors import InvalidRequest
@@ -57,16 +57,13 @@ async def activate_product(store: Database, domain: Segment, product: Segment, _
 
 @router.post("/catalog/activity/{domain}/{product}/retire")
 async def retire_product(store: Database, domain: Segment, product: Segment, fields: Form) -> Response:
-    """Retire a product whose address was typed. A product that still reads it prevents that; only the API can force it."""
+    """Retire a product, or a line of it, whose address was typed. A product that reads it and is not forced prevents that."""
     address = Address(domain, product)
-    if _parsed(fields.get("confirm", "")) != address:
-        raise InvalidRequest(
-            f"{address} is not retired: the address that confirms it is another one",
-            hint="type the address of the product into the field above the button",
-        )
-    wanted = _read(Retirement, fields, "successor")
+    retired = retired_address(address, fields)
+    given = {"port": fields.get("line"), "successor": fields.get("successor"), "force": forced_readers(fields)}
+    wanted = _read(Retirement, given, "port", "successor", "force")
     await store.write(lambda c: retire(c, _guid(c, address), wanted))
-    return _done(address, "retired")
+    return _done(address, "retired" if retired == address else "line-retired")
 
 
 @router.post("/catalog/activity/{domain}/{product}/waive")
@@ -134,13 +131,6 @@ def _until(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {**fields, "until": datetime.combine(last + timedelta(days=1), time(), UTC)}
     except (ValueError, OverflowError) as error:
         raise InvalidRequest(f"{text[:40]!r} is no day", hint="write it as 2027-12-31") from error
-
-
-def _parsed(text: str) -> Address | None:
-    try:
-        return Address.parse(text)
-    except AddressError:
-        return None
 
 
 def _decided(found: Grant, done: str) -> Response:
