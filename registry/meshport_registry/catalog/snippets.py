@@ -72,7 +72,7 @@ def snippets(binding: Binding, registry: str) -> tuple[Snippet, ...]:
         ),
         Snippet(
             name="JavaScript",
-            needs="npm install @confluentinc/kafka-javascript @confluentinc/schemaregistry",
+            needs="npm install kafkajs @confluentinc/schemaregistry",
             code=_JAVASCRIPT.format(servers=json.dumps(servers.split(",")), registry=registry, topic=binding.topic),
         ),
         Snippet(
@@ -113,16 +113,16 @@ try (var consumer = new KafkaConsumer<String, GenericRecord>(settings)) {{
 }}
 """
 _JAVASCRIPT: Final = """\
-const {{ Kafka }} = require("@confluentinc/kafka-javascript").KafkaJS;
+const {{ Kafka }} = require("kafkajs");
 const {{ AvroDeserializer, SchemaRegistryClient, SerdeType }} = require("@confluentinc/schemaregistry");
 
 const registry = new SchemaRegistryClient({{ baseURLs: ["{registry}"] }});
 const values = new AvroDeserializer(registry, SerdeType.VALUE, {{}});
-const consumer = new Kafka().consumer({{ kafkaJS: {{ brokers: {servers}, groupId: "my-group", fromBeginning: true }} }});
+const consumer = new Kafka({{ brokers: {servers} }}).consumer({{ groupId: "my-group" }});
 
 (async () => {{
   await consumer.connect();
-  await consumer.subscribe({{ topic: "{topic}" }});
+  await consumer.subscribe({{ topic: "{topic}", fromBeginning: true }});
   await consumer.run({{
     eachMessage: async ({{ topic, message }}) => console.log(await values.deserialize(topic, message.value)),
   }});
