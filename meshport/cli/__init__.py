@@ -37,7 +37,7 @@ VERBS: Final = {
     "new": _Verb("project:new", "Write a product's descriptor and contract into this project, or its next major line."),
     "check": _Verb("applying:check", "Check every descriptor, contract and process of this project."),
     "apply": _Verb("applying:apply", "Register this project's products and create their topics; nothing is deleted."),
-    "up": _Verb("up:up", "Run Kafka, the registry and this project's processors and sources, until interrupted."),
+    "up": _Verb("up:up", "Run Kafka, the registry, an observer and this project's processors and sources, until interrupted."),
     "demo": _Verb("demo:demo", "Run this project with its own sources, show live figures, and recount every derived product."),
     "recount": _Verb("recount:recount", "Compare derived products with a separate computation over the source events."),
     "run": _Verb("run:run", "Run the processor of a derived product, or the sources of others, until interrupted."),

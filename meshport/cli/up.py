@@ -53,9 +53,9 @@ def up(
     metrics: MetricsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run Kafka, the registry and this project's processors and sources, until interrupted.
+    """Run Kafka, the registry, an observer and this project's processors and sources, until interrupted.
 
-    Service levels are measured as by `meshport observe`. Outside of a project it runs Kafka and the registry alone. Events and
+    The observer does what `meshport observe` does. Outside of a project it runs Kafka and the registry alone. Events and
     registrations are kept in .meshport/. A project that `meshport apply` would refuse is refused.
 
     With --secure, Kafka takes TLS and SCRAM logins only, and allows what its ACLs allow. Each principal has a
