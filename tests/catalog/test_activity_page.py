@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import httpx2
@@ -10,6 +11,7 @@ import pytest
 from meshport.address import Address
 from meshport.grants import AccessRequest, GrantApproval
 from meshport.registry import Registry
+from meshport.seen_readers import GroupReport, GroupReports
 from tests.catalog.browser import Reader
 from tests.catalog.pages import AS_BROWSER
 from tests.registry.schemas import product, schema
@@ -84,6 +86,8 @@ def test_the_form_that_retires_says_what_that_would_meet(reader: Reader, registr
         registry.register(product(address, reads, outputPorts=[{"key": "pier"}]), {"events@1": pier})
     asked = registry.access.request(AccessRequest(address=f"{PIERS}/events", reader="lou@example.org", purpose="a map"))
     registry.access.grant(asked.id, GrantApproval(until=asked.requested_at.replace(year=asked.requested_at.year + 1)))
+    board = GroupReports(at=datetime.now(UTC), groups=(GroupReport(name="pier-board", committed=7, live=True),))
+    registry.report_groups(Address.parse(f"{PIERS}/events@2"), board)
 
     page = reader.open("/catalog/activity/operations/piers")
     page.get_by_text("Retire it").click()
@@ -94,6 +98,7 @@ def test_the_form_that_retires_says_what_that_would_meet(reader: Reader, registr
         "team-player",
         "planning/piers",
         "lou@example.org",
+        "group pier-board",
         "retire operations/piers --plan",
     ):
         assert named in text, named

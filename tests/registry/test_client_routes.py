@@ -21,6 +21,7 @@ from meshport.grants import AccessRequest, GrantApproval, GrantedAcl
 from meshport.port_profile import PortProfile
 from meshport.problems import ProblemReportRequest
 from meshport.registry import Registry
+from meshport.seen_readers import GroupReports
 from meshport.service_levels import MeasuredLevels
 from meshport.snapshot import ImportBatch
 from meshport_registry.rights.route_table import ROUTES
@@ -55,6 +56,9 @@ CALLS: Final[dict[tuple[str, str], Callable[[Registry], object]]] = {
     ("GET", "/lineage/{domain}/{product}/fields"): lambda r: r.field_lineage(LINE),
     ("GET", "/readers/{domain}/{product}"): lambda r: r.readers("player/plays"),
     ("GET", f"/readers/{OF_LINE}"): lambda r: r.readers(LINE),
+    ("GET", "/seen-readers/{domain}/{product}"): lambda r: r.seen_readers("player/plays"),
+    ("GET", f"/seen-readers/{OF_LINE}"): lambda r: r.seen_readers(LINE),
+    ("PUT", f"/seen-readers/{OF_LINE}"): lambda r: r.report_groups(LINE, empty(GroupReports)),
     ("GET", "/schemas/{fingerprint}"): lambda r: r.by_fingerprint("0" * 64),
     ("GET", "/export/{format}"): lambda r: r.export("odps"),
     ("GET", "/products/{domain}/{product}/export/{format}"): lambda r: r.export("odps", LINE),

@@ -14,20 +14,23 @@ from meshport.errors import AddressError
 from meshport.grants import Grant, GrantState
 from meshport.product import Status
 from meshport.product.input_port import AddressText
+from meshport.seen_readers import ReaderState, SeenReader
 from meshport_registry.errors import InvalidRequest
 from meshport_registry.lineage import lineage, readers
+from meshport_registry.seen_readers.known import readers_seen
 
 _FORCED = "force:"
 
 
 class RetirementPlan(BaseModel):
-    """What a retirement would meet. Consumer groups and records are known to the brokers alone: `meshport retire --plan`.
+    """What a retirement would meet. Records are known to the brokers alone: `meshport retire --plan`.
 
     Attributes:
         lines: of the product that are not retired.
         readers: the products that read it, which prevent the retirement unless each is forced.
         downstream: the products that are made from what those write.
         granted: the readers that are no products and have a grant in force.
+        seen: the readers that are not declared, and were seen in the last 30 days.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +39,7 @@ class RetirementPlan(BaseModel):
     readers: tuple[Reader, ...]
     downstream: tuple[AddressText, ...]
     granted: tuple[str, ...]
+    seen: tuple[SeenReader, ...]
 
 
 def retirement_plan(
@@ -58,6 +62,12 @@ def retirement_plan(
         readers=reading,
         downstream=tuple(sorted(further)),
         granted=tuple(sorted(in_force - {each.key for each in direct})),
+        seen=tuple(
+            each
+            for line in readers_seen(connection, address)
+            for each in line.readers
+            if not each.declared and each.state is ReaderState.SEEN
+        ),
     )
 
 
