@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Final
 
 from meshport.binding import Binding
 from meshport.generate.languages import Language, client_files, write_files
+from meshport.generations import Phase, Switch
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
 from tests.connections import CONNECTIONS
@@ -52,9 +54,41 @@ def run(command: Sequence[str | Path], folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def check_again(mesh: Mesh, binding: Binding, out: str) -> None:
-    """Compare what a program showed and published with the shipments: attributes, keys, partitions and all values."""
-    lines: list[Mapping[str, Any]] = [json.loads(line) for line in out.splitlines()]
+def check_again(mesh: Mesh, binding: Binding, command: Sequence[str | Path], folder: Path) -> None:
+    """Run a program that shows and publishes the shipments again, and reads on until the port is rebuilt.
+
+    What it showed and published is compared with the shipments: attributes, keys, partitions and all values. After the rebuild
+    it ends with an error that names both topics.
+    """
+    with subprocess.Popen([*command, mesh.url, str(COUNT)], cwd=folder, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        killer = threading.Timer(PATIENCE_S, running.kill)
+        killer.start()
+        try:
+            shown = list(takewhile(lambda line: line != "reading on\n", running.stdout))
+            _check_shipments(mesh, binding, shown)
+            bound = _rebound(mesh, binding)
+            last = running.stdout.read()
+        finally:
+            killer.cancel()
+            running.kill()
+    assert last == (
+        f"{binding.address} was rebuilt: it is bound to {bound}, and no longer to {binding.topic}; "
+        f"start the program again, which then reads {bound}\n"
+    )
+
+
+def _rebound(mesh: Mesh, binding: Binding) -> str:
+    """Bind the address to another generation, as a rebuild does, and return its topic."""
+    line = mesh.registry.generations(binding.address)
+    line.open(holder="me", seconds=PATIENCE_S, made_by="a test")
+    line.hold(2, holder="me", seconds=PATIENCE_S, phase=Phase.HANDOVER)
+    partitions = dict.fromkeys(range(binding.partitions), 0)
+    return line.switch(2, Switch(holder="me", ends=partitions, begins=partitions)).topic
+
+
+def _check_shipments(mesh: Mesh, binding: Binding, shown: Sequence[str]) -> None:
+    lines: list[Mapping[str, Any]] = [json.loads(line) for line in shown]
     with Subscriber(binding.address, mesh.registry, kafka=CONNECTIONS) as subscriber:
         events = list(islice(subscriber, 2 * COUNT))
     ours = {each.id: each for each in events if each.id in {line["id"] for line in lines}}

@@ -25,7 +25,7 @@ def test_it_reads_and_publishes(mesh: Mesh, tmp_path: Path) -> None:
     (tmp_path / "main.go").write_text(program("again.go"))
     run([go, "vet", "-mod=mod", "./client"], tmp_path)
     run([go, "build", "-buildvcs=false", "-o", "again", "."], tmp_path)
-    check_again(mesh, binding, run([tmp_path / "again", mesh.url, "4"], tmp_path))
+    check_again(mesh, binding, [tmp_path / "again"], tmp_path)
 
 
 def package_of(file: Path) -> str:

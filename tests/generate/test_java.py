@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshport.generate.languages import Language
-from tests.generate.again import check_again, program, published_shipments, run, written_client
+from tests.generate.again import check_again, program, published_shipments, written_client
 from tests.generate.builds import maven_classes
 from tests.mesh_session import Mesh
 
@@ -19,4 +19,4 @@ def test_it_reads_and_publishes(mesh: Mesh, tmp_path: Path) -> None:
     binding = published_shipments(mesh)
     written_client(binding, Language.JAVA, tmp_path)
     classes = maven_classes(tmp_path, {"Again.java": program("Again.java")})
-    check_again(mesh, binding, run(["java", "-cp", classes, "Again", mesh.url, "4"], tmp_path))
+    check_again(mesh, binding, ["java", "-cp", classes, "Again"], tmp_path)

@@ -22,4 +22,4 @@ def test_it_reads_and_publishes(mesh: Mesh, tmp_path: Path) -> None:
     (client,) = tmp_path.glob("*.ts")
     (tmp_path / "again.ts").write_text(program("again.ts", port="ShipmentPort", file=client.stem))
     run([*tsc(packages), "again.ts"], tmp_path)
-    check_again(mesh, binding, run(["node", "again.js", mesh.url, "4"], tmp_path))
+    check_again(mesh, binding, ["node", "again.js"], tmp_path)

@@ -72,6 +72,16 @@ public final class __PORT__ {
     }
   }
 
+  /** The port was rebuilt, and its address is bound to another topic than the one that is read. */
+  public static final class GenerationReplacedException extends IOException {
+    GenerationReplacedException(String message) {
+      super(message);
+    }
+  }
+
+  private static final String RESOLVE = "/api/v1/resolve/__PATH__?major=__MAJOR__";
+  private static final Duration LOOK = Duration.ofSeconds(5);
+
   private final URI registry;
   private final Map<String, String> headers;
   private final HttpClient http = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(10)).build();
@@ -84,7 +94,7 @@ public final class __PORT__ {
   private __PORT__(URI registry, Map<String, String> headers) throws IOException {
     this.registry = registry;
     this.headers = Map.copyOf(headers);
-    JsonNode binding = ask("/api/v1/resolve/__PATH__?major=__MAJOR__");
+    JsonNode binding = ask(RESOLVE);
     topic = binding.get("topic").asText();
     type = binding.get("type").asText();
     bootstrapServers = binding.get("bootstrap_servers").asText();
@@ -116,15 +126,39 @@ public final class __PORT__ {
     return new KafkaConsumer<>(connection(properties), new StringDeserializer(), new ByteArrayDeserializer());
   }
 
-  /** Gives each event to a function, and commits the offsets of those that it returned from, while a condition holds. */
+  /**
+   * Gives each event to a function, and commits the offsets of those that it returned from, while a condition holds.
+   *
+   * @throws GenerationReplacedException after a rebuild of the port, within seconds; a program that is started again reads the
+   *     new topic
+   */
   public void subscribe(KafkaConsumer<String, byte[]> consumer, Consumer<PortEvent> handle, BooleanSupplier running)
       throws IOException {
     consumer.subscribe(List.of(topic));
+    long looked = System.nanoTime();
     while (running.getAsBoolean()) {
       for (ConsumerRecord<String, byte[]> each : consumer.poll(Duration.ofMillis(200))) {
         handle.accept(decode(each));
       }
       consumer.commitSync();
+      if (System.nanoTime() - looked > LOOK.toNanos()) {
+        refuseReplaced();
+        looked = System.nanoTime();
+      }
+    }
+  }
+
+  private void refuseReplaced() throws GenerationReplacedException {
+    String bound;
+    try {
+      bound = ask(RESOLVE).get("topic").asText();
+    } catch (IOException error) {
+      return; // reading goes on without the registry
+    }
+    if (!bound.equals(topic)) {
+      throw new GenerationReplacedException(
+          ADDRESS + " was rebuilt: it is bound to " + bound + ", and no longer to " + topic
+              + "; start the program again, which then reads " + bound);
     }
   }
 

@@ -51,8 +51,12 @@ export interface Consumer {
   run(options: {
     eachMessage: (payload: { topic: string; partition: number; message: any }) => Promise<void>;
   }): Promise<unknown>;
+  disconnect(): Promise<unknown>;
+  on?(event: any, listener: () => void): unknown;
 }
 
+const RESOLVE = "/api/v1/resolve/__PATH__?major=__MAJOR__";
+const LOOK_MS = 5000;
 const GUID = "__GUID__";
 const FINGERPRINT = "__FINGERPRINT__";
 
@@ -74,7 +78,7 @@ export class __PORT__ {
 
   /** Resolve the address at a registry. */
   static async open(registry: Registry): Promise<__PORT__> {
-    const binding = (await ask(registry, "/api/v1/resolve/__PATH__?major=__MAJOR__")) as Binding;
+    const binding = (await ask(registry, RESOLVE)) as Binding;
     let id = binding.schema_id;
     if (binding.fingerprint !== FINGERPRINT) {
       // The contract has a newer version: these types are of an earlier one, which keeps its own id.
@@ -85,11 +89,20 @@ export class __PORT__ {
     return new __PORT__(registry, binding, id);
   }
 
-  /** Give each event to a function, one after another. Without `onBad`, a message that cannot be read ends the consumer's run. */
+  /**
+   * Give each event to a function, one after another. Without `onBad`, a message that cannot be read ends the consumer's run.
+   *
+   * After a rebuild of the port the consumer is disconnected, within seconds, and `onReplaced` gets the error. Without it
+   * the error ends the process; a program that is started again reads the new topic.
+   */
   async subscribe(
     consumer: Consumer,
     handle: (event: Event) => Promise<void> | void,
-    options: { fromBeginning?: boolean; onBad?: (error: unknown, message: ReceivedMessage) => void } = {},
+    options: {
+      fromBeginning?: boolean;
+      onBad?: (error: unknown, message: ReceivedMessage) => void;
+      onReplaced?: (error: GenerationReplacedError) => void;
+    } = {},
   ): Promise<void> {
     await consumer.subscribe({ topics: [this.binding.topic], fromBeginning: options.fromBeginning ?? false });
     await consumer.run({
@@ -105,6 +118,28 @@ export class __PORT__ {
         await handle(event);
       },
     });
+    const look = setInterval(async () => {
+      const bound = await this.#boundTopic();
+      if (bound === this.binding.topic) return;
+      clearInterval(look);
+      await consumer.disconnect();
+      const error = new GenerationReplacedError(
+        `${__PORT__.address} was rebuilt: it is bound to ${bound}, and no longer to ${this.binding.topic}; ` +
+          `start the program again, which then reads ${bound}`,
+      );
+      if (options.onReplaced === undefined) throw error;
+      options.onReplaced(error);
+    }, LOOK_MS);
+    look.unref();
+    for (const event of ["consumer.stop", "consumer.disconnect"]) consumer.on?.(event, () => clearInterval(look));
+  }
+
+  async #boundTopic(): Promise<string> {
+    try {
+      return ((await ask(this.#registry, RESOLVE)) as Binding).topic;
+    } catch {
+      return this.binding.topic; // reading goes on without the registry
+    }
   }
 
   /** Return the event of a message. */
@@ -149,6 +184,9 @@ __PUBLISHER__}
 
 /** The registry did not answer, or refused. */
 export class RegistryError extends Error {}
+
+/** The port was rebuilt, and its address is bound to another topic than the one that is read. */
+export class GenerationReplacedError extends Error {}
 
 async function ask(registry: Registry, path: string): Promise<unknown> {
   const url = registry.url.replace(/\/+$/, "") + path;

@@ -37,5 +37,11 @@ public class Again {
         port.publish(producer, each.data()).get();
       }
     }
+    System.out.println("reading on");
+    try (var consumer = port.consumer(properties)) {
+      port.subscribe(consumer, event -> {}, () -> true);
+    } catch (ShipmentPort.GenerationReplacedException error) {
+      System.out.println(error.getMessage());
+    }
   }
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 
@@ -44,7 +45,16 @@ func run(ctx context.Context, url string, count int) error {
 	if !errors.Is(err, enough) {
 		return err
 	}
-	return port.Publish(ctx, kafka, records...)
+	if err := port.Publish(ctx, kafka, records...); err != nil {
+		return err
+	}
+	fmt.Println("reading on")
+	var replaced *client.GenerationReplacedError
+	if err := port.Subscribe(ctx, kafka, func(*client.Event) error { return nil }); !errors.As(err, &replaced) {
+		return err
+	}
+	fmt.Println(replaced)
+	return nil
 }
 
 func main() {

@@ -24,3 +24,7 @@ const producer = kafka.producer();
 await producer.connect();
 await port.publish(producer, ...events.flatMap(({ data }) => (data === null ? [] : [data])));
 await producer.disconnect();
+console.log("reading on");
+const further = kafka.consumer({ groupId: `typescript-${process.pid}-${Date.now()}` });
+await further.connect();
+await port.subscribe(further, () => {}, { onReplaced: (error) => console.log(error.message) });
