@@ -77,6 +77,13 @@ def _page(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: registry\r\nAccept: text/html,*/*;q=0.8\r\n\r\n".encode()
 
 
+def registrations(count: int, dice: random.Random) -> list[bytes]:
+    """Return the requests that register so many products."""
+    vocabulary = ["".join(dice.choices(SYLLABLES, k=3)) for _ in range(5000)]
+    names = [f"{dice.choice(vocabulary)}-{number}" for number in range(count)]
+    return [_product(number, name, vocabulary, dice, 0) for number, name in enumerate(names)]
+
+
 def _product(number: int, name: str, vocabulary: list[str], dice: random.Random, version: int) -> bytes:
     fields = [
         {
