@@ -41,6 +41,7 @@ VARIABLES: Final = frozenset(
         CONFIG_VARIABLE,
         LOG_FORMAT,
         "MESHPORT_MEMBER",
+        "MESHPORT_OIDC_CLIENT_SECRET",
         "MESHPORT_OUTBOX_DATABASE",
         "MESHPORT_PEER_AUTH",
         "MESHPORT_PEER_CA",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -37,15 +38,21 @@ def database_secret(given: str) -> SecretStr:
         typer.BadParameter: a reference leads nowhere. The message has the reference, not the URL.
     """
     whole = given.startswith("${") and given.endswith("}") and given.count("${") == 1
+    return _dereferenced(given, "--database", str if whole else lambda part: quote(part, safe=""))
+
+
+def secret_of(given: str, option: str) -> SecretStr:
+    """Return what an option for a secret was given, or what its references lead to. Relative paths begin here.
+
+    Raises:
+        typer.BadParameter: a reference leads nowhere.
+    """
+    return _dereferenced(given, option, str)
+
+
+def _dereferenced(given: str, option: str, written: Callable[[str], str]) -> SecretStr:
     try:
-        return SecretStr(
-            dereferenced(
-                given,
-                folder=Path.cwd(),
-                environment=os.environ,
-                written=str if whole else lambda part: quote(part, safe=""),
-            )
-        )
+        return SecretStr(dereferenced(given, folder=Path.cwd(), environment=os.environ, written=written))
     except KafkaConfigError as error:
         hint = f"; {error.hint}" if error.hint else ""
-        raise typer.BadParameter(f"{error.message}{hint}", param_hint="--database") from None
+        raise typer.BadParameter(f"{error.message}{hint}", param_hint=option) from None

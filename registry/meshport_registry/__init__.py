@@ -2,6 +2,6 @@
 
 from meshport_registry.app import create_app
 from meshport_registry.server import running, serve
-from meshport_registry.settings import OidcSettings, Settings, TlsSettings
+from meshport_registry.settings import BrowserLogin, OidcSettings, Settings, TlsSettings
 
-__all__ = ["OidcSettings", "Settings", "TlsSettings", "create_app", "running", "serve"]
+__all__ = ["BrowserLogin", "OidcSettings", "Settings", "TlsSettings", "create_app", "running", "serve"]

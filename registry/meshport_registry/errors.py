@@ -204,6 +204,10 @@ class Unauthenticated(ServiceError):
     """
 
 
+class NothingShown(Unauthenticated):
+    """Raised when a request shows nothing by which its caller could be known."""
+
+
 class IdentityUnavailable(ServiceError):
     """Raised when the OpenID provider did not answer, so that no token can be verified."""
 

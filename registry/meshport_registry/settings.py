@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -14,6 +15,31 @@ from meshport.safe_url import is_loopback, is_safe_url
 from meshport_registry.connections import ConnectionLimits
 
 DEFAULT_DATABASE: Final = "sqlite:///meshport-registry.db"
+
+
+class BrowserLogin(BaseModel):
+    """How people log in to the catalog at the OpenID provider.
+
+    Attributes:
+        client_id: what the provider knows the registry by.
+        client_secret: of that client; None for a public one.
+        scope: what the provider is asked for, separated by spaces.
+        hours: after how many hours a login ends.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = Field(default=None, min_length=1)
+    scope: str = "openid"
+    hours: int = Field(default=8, ge=1, le=168)
+
+    @field_validator("scope")
+    @classmethod
+    def _of_openid(cls, scope: str) -> str:
+        if "openid" not in scope.split():
+            raise ValueError(f"the scope {scope!r} has no `openid`, without which a provider gives no ID token")
+        return " ".join(scope.split())
 
 
 class OidcSettings(BaseModel):
@@ -24,6 +50,7 @@ class OidcSettings(BaseModel):
         audience: what the claim `aud` of a token must contain.
         groups_claim: the claim with the groups of a caller; a path with dots goes into objects, as `realm_access.roles`.
         name_claim: the claim with the name of a caller. `sub` is the one that no provider lets a user change.
+        browser: how people log in to the catalog there; None where they show a key or a token of their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +59,7 @@ class OidcSettings(BaseModel):
     audience: str = Field(min_length=1)
     groups_claim: str = Field(default="groups", min_length=1)
     name_claim: str = Field(default="sub", min_length=1)
+    browser: BrowserLogin | None = None
 
     @field_validator("issuer")
     @classmethod
@@ -66,7 +94,8 @@ class Settings(BaseModel):
         host: the interface to listen on.
         port: the port to listen on; 0 takes a free one.
         bootstrap_servers: the Kafka cluster of every binding that names none of its own.
-        public_url: the URL at which clients reach the registry, if it is not `http://host:port`.
+        public_url: the URL at which clients reach the registry, if it is not `http://host:port`: without a path. Browsers come
+            back to it from the OpenID provider.
         longest_queue: the number of writes that may wait; a further write gets the response 503.
         connections: what one connection may send and how slowly, and how many there may be.
         tls: the certificate of HTTPS; None for HTTP.
@@ -96,6 +125,31 @@ class Settings(BaseModel):
     def _known_database(cls, database: SecretStr) -> SecretStr:
         database_url(database)
         return database
+
+    @field_validator("public_url")
+    @classmethod
+    def _of_a_host(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.path.strip("/")
+            or set("?#@") & set(url)
+        ):
+            raise ValueError(f"{url!r} is no URL of a host alone, such as https://mesh.example.com")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _browsers_come_back(self) -> Self:
+        if self.oidc is None or self.oidc.browser is None:
+            return self
+        if self.public_url is None and not (self.listens_here_only and self.port):
+            raise ValueError("a login at the provider needs the public URL, to which browsers come back from it")
+        if not is_safe_url(self.url):
+            raise ValueError(f"logins need HTTPS, and browsers reach the registry at {self.url}")
+        return self
 
     @property
     def url(self) -> str:

@@ -295,6 +295,21 @@ api_key = Table(
     Column("revoked_at", BigInteger),
 )
 
+# A login of a browser at the OpenID provider; see `identity.sessions`. A backup leaves it out.
+browser_session = Table(
+    "browser_session",
+    metadata,
+    # The hex SHA-256 of the secret in the browser's cookie.
+    Column("hash", String(64), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    # Encrypted by a key that only the cookie has.
+    Column("id_token", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False, index=True),
+)
+
 # Never changed: the newest row of each domain decides, and of the mesh, whose domain is "".
 policies = Table(
     "policies",

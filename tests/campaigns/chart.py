@@ -34,6 +34,8 @@ REFUSED: Final[dict[str, list[str]]] = {
     "would be named mesh-shop-revenue": [*_PROCESSOR, "--set", "sources[0].address=shop/revenue"],
     "Kubernetes takes 52": [*_PROCESSOR, "--set", f"processors[0].name={'r' * 48}"],
     "`issuer` needs `audience`": ["--set", "registry.oidc.issuer=https://login.example.com"],
+    "`id` needs `registry.oidc.issuer`": ["--set", "registry.oidc.client.id=catalog"],
+    "`secret` needs `id`": ["--set", "registry.oidc.client.secret=catalog-client"],
     "there are none over HTTP": ["--set", "registry.tls.secret=", "--set", "registry.tls.clientCertificates=true"],
     "`enabled` needs `host`": ["--set", "registry.ingress.enabled=true"],
     "`enabled` needs `claim`": ["--set", "registry.backup.enabled=true"],

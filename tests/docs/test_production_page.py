@@ -97,6 +97,7 @@ def test_a_platform_team_gets_what_the_page_says(secured_page: Cluster, postgres
         "RESTORED": restored,
         "KAFKA_USER": operator["sasl.username"],
         "KAFKA_PASSWORD": operator["sasl.password"],
+        "MESHPORT_OIDC_CLIENT_SECRET": "of-the-catalog",
         "LAST_DAY": str(utc_today() + timedelta(days=90)),
     }
     with issuer() as provider:

@@ -17,6 +17,7 @@ from tests.waiting import PATIENCE_S
 
 CLIENT: Final = "meshport"
 SERVICE: Final = "shop.orders"
+CATALOG: Final = "meshport-catalog"
 REGISTRY_AUDIENCE: Final = "https://registry.example.com"
 KAFKA_AUDIENCE: Final = "https://kafka.example.com"
 
@@ -28,7 +29,7 @@ class OpenIdServer:
         url: its issuer.
 
     Attributes:
-        secret: of the client `SERVICE`.
+        secret: of the clients `SERVICE` and `CATALOG`.
     """
 
     def __init__(self, url: str, secret: str) -> None:
@@ -56,11 +57,17 @@ class OpenIdServer:
 
 
 @contextmanager
-def openid_server(node: str) -> Iterator[OpenIdServer]:
-    """Run a provider; its packages are installed."""
+def openid_server(node: str, *, catalogs: tuple[str, ...] = ()) -> Iterator[OpenIdServer]:
+    """Run a provider; its packages are installed.
+
+    Args:
+        node: the program.
+        catalogs: the URLs of registries whose catalog people log in to; with any, groups are at the userinfo endpoint alone.
+    """
     secret = secrets.token_urlsafe(24)
     command = [node, str(HERE / "openid" / "provider.mjs")]
     environment = {**os.environ, "SERVICE_SECRET": secret, "NODE_NO_WARNINGS": "1"}
+    environment |= {"CATALOGS": ",".join(catalogs), "CONFORM": "1"} if catalogs else {}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:

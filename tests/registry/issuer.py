@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import json
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -38,6 +40,10 @@ class Issuer:
         keys: its private keys, by `kid`.
         requests: the paths that were asked for, in order.
         jwks: what is served instead of the public keys, if it is not None.
+        endpoints: what the discovery document has besides.
+        codes: what each code that is not redeemed yet gives; see `code`.
+        userinfo: what the userinfo endpoint answers.
+        redeemed: the fields of each request for tokens, and its header `Authorization`.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,6 +52,31 @@ class Issuer:
         self.keys["ec-1"] = ec.generate_private_key(ec.SECP256R1())
         self.requests: list[str] = []
         self.jwks: dict[str, Any] | None = None
+        names = {"authorization": "authorize", "token": "token", "userinfo": "userinfo"}
+        self.endpoints: dict[str, Any] = {f"{name}_endpoint": f"{url}/{path}" for name, path in names.items()}
+        self.codes: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.userinfo: dict[str, Any] = {}
+        self.redeemed: list[tuple[dict[str, str], str | None]] = []
+
+    def code(self, challenge: str, **answer: Any) -> str:
+        """Return a new code.
+
+        Args:
+            challenge: of PKCE: the code is given for the verifier of this alone.
+            answer: what is given for it.
+        """
+        code = f"code-{len(self.codes)}-{len(self.redeemed)}"
+        self.codes[code] = challenge, answer
+        return code
+
+    def redeem(self, form: dict[str, str], authorization: str | None) -> tuple[int, dict[str, Any]]:
+        """Return the status and the answer of a request for tokens. A code counts once."""
+        self.redeemed.append((form, authorization))
+        challenge, answer = self.codes.pop(form.get("code", ""), ("", {}))
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if _text(digest) != challenge:
+            return 400, {"error": "invalid_grant", "error_description": "no such code"}
+        return 200, {"token_type": "Bearer", "access_token": "opaque", **answer}
 
     def public_keys(self) -> dict[str, Any]:
         """Return the key set."""
@@ -101,11 +132,24 @@ def issuer() -> Iterator[Issuer]:
         def do_GET(self) -> None:
             served.requests.append(self.path)
             documents: dict[str, Any] = {
-                "/.well-known/openid-configuration": {"issuer": served.url, "jwks_uri": f"{served.url}/jwks"},
+                "/.well-known/openid-configuration": {
+                    "issuer": served.url,
+                    "jwks_uri": f"{served.url}/jwks",
+                    **served.endpoints,
+                },
                 "/jwks": served.public_keys() if served.jwks is None else served.jwks,
+                "/userinfo": served.userinfo,
             }
-            body = json.dumps(documents.get(self.path, {})).encode()
-            self.send_response(200 if self.path in documents else 404)
+            self.answer(200 if self.path in documents else 404, documents.get(self.path, {}))
+
+        def do_POST(self) -> None:
+            served.requests.append(self.path)
+            form = dict(parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
+            self.answer(*served.redeem(form, self.headers["authorization"]))
+
+        def answer(self, status: int, document: dict[str, Any]) -> None:
+            body = json.dumps(document).encode()
+            self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -178,6 +178,8 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("POST", "/catalog/grants/{number}/revoke"): OWNERS,
     ("GET", "/catalog/login"): EVERYONE,
     ("POST", "/catalog/login"): EVERYONE,
+    ("GET", "/catalog/login/start"): EVERYONE,
+    ("GET", "/catalog/login/callback"): EVERYONE,
     ("POST", "/catalog/logout"): EVERYONE,
     ("GET", "/catalog/static/{name}"): EVERYONE,
     ("GET", "/docs"): KNOWN,

@@ -35,6 +35,15 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 
+{{- /* Where browsers reach the registry from outside; "" where the values do not say. */ -}}
+{{- define "meshport.registry.publicUrl" -}}
+{{- if .Values.registry.publicUrl -}}
+{{- .Values.registry.publicUrl -}}
+{{- else if and .Values.registry.ingress.enabled .Values.registry.ingress.host -}}
+{{- printf "https://%s" .Values.registry.ingress.host -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "meshport.registry.url" -}}
 {{- if .Values.registryUrl -}}
 {{- .Values.registryUrl -}}
@@ -79,6 +88,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end -}}
 {{- if and (ne $values.registry.oidc.issuer "") (eq $values.registry.oidc.audience "") -}}
 {{- fail "registry.oidc: `issuer` needs `audience`, which the claim aud of its tokens must have" -}}
+{{- end -}}
+{{- if and (ne $values.registry.oidc.client.id "") (or (eq $values.registry.oidc.issuer "") (eq (include "meshport.registry.publicUrl" .) "")) -}}
+{{- fail "registry.oidc.client: `id` needs `registry.oidc.issuer`, where people log in, and `registry.publicUrl` or an ingress, where they come back to" -}}
+{{- end -}}
+{{- if and (ne $values.registry.oidc.client.secret "") (eq $values.registry.oidc.client.id "") -}}
+{{- fail "registry.oidc.client: `secret` needs `id`" -}}
 {{- end -}}
 {{- if and $values.registry.tls.clientCertificates (not $values.registry.tls.secret) -}}
 {{- fail "registry.tls: `clientCertificates` needs `secret`: there are none over HTTP" -}}

@@ -60,6 +60,10 @@ class AuditedCall:
         """
         self._action, self._resource, self._policies = action, resource, policies
 
+    def named(self, action: str) -> None:
+        """Name what the call does, for one whose route is open to every caller."""
+        self._action = action
+
     def because(self, reason: str) -> None:
         """Note why the call is refused, in words that have no secret of the request."""
         self._reason = f": {reason}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from meshport.errors import MeshError
 from meshport_registry.catalog.frame import PageView, show
-from meshport_registry.catalog.wanted import is_page, wants_html
-from meshport_registry.errors import Unauthenticated, render
+from meshport_registry.catalog.wanted import HOME, is_page, own_path, wants_html
+from meshport_registry.errors import IdentityUnavailable, Unauthenticated, render
 from meshport_registry.identity.caller import ANONYMOUS
+from meshport_registry.identity.door import Door
 
 _TITLES: Final = {
     HTTPStatus.UNAUTHORIZED: "Log in to see this",
@@ -23,6 +26,7 @@ _TITLES: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: "Too much at once",
 }
 # Browsers show a window of their own for `Basic`, over the page; they leave `Bearer` to the page.
+_BY_KEY: Final = ("POST", "/catalog/login")
 _CHALLENGE: Final = {"www-authenticate": 'Bearer realm="meshport"'}
 
 
@@ -52,12 +56,42 @@ class LoginView(PageView):
     Attributes:
         title: of the page.
         message: why the last attempt failed, or why a login is needed; empty where the person asked for the page.
+        hint: what to do about that.
         next: the path to go on at.
+        provider: the host of the OpenID provider; None where people do not log in there.
+        start: the URL at which a login there begins.
+        by_key: whether the form for a key is open.
     """
 
     title: str = "Log in"
     message: str = ""
-    next: str = "/"
+    hint: str | None = None
+    next: str = HOME
+    provider: str | None = None
+    start: str | None = None
+    by_key: bool = True
+
+
+def login_view(request: Request, *, next: str, error: MeshError | None = None) -> LoginView:
+    """Return the view of the page to log in.
+
+    Args:
+        request: of the client.
+        next: the path to go on at.
+        error: why the last attempt failed, or why a login is needed.
+    """
+    door: Door | None = request.app.state.door
+    flow = door.code_flow if door is not None else None
+    return LoginView(
+        message=error.message if error else "",
+        hint=error.hint if isinstance(error, IdentityUnavailable) else None,
+        next=next,
+        provider=flow.host if flow else None,
+        start=f"{flow.start_url}?{urlencode({'next': next})}" if flow else None,
+        by_key=flow is None
+        or (request.method, request.scope["path"]) == _BY_KEY
+        or isinstance(error, IdentityUnavailable),
+    )
 
 
 async def error_page(request: Request, error: MeshError) -> Response | None:
@@ -82,15 +116,36 @@ async def error_page(request: Request, error: MeshError) -> Response | None:
     return await show(request, "error.html", view, status=status)
 
 
-async def login_page(request: Request, error: MeshError) -> Response:
-    """Return the page to log in, as the answer to a request whose caller is not known."""
+async def login_page(
+    request: Request, error: MeshError, *, next: str | None = None, cookies: Iterable[str] = ()
+) -> Response:
+    """Return the page to log in, as the answer to a request whose caller is not known.
+
+    Args:
+        request: of the client.
+        error: why its caller is not known.
+        next: the path to go on at; by default that of the request, or of the page whose form it is.
+        cookies: the headers `Set-Cookie` of the answer.
+    """
     request.scope["state"].setdefault("caller", ANONYMOUS)
-    query = request.scope["query_string"].decode("latin-1")
-    here = request.scope["path"] + (f"?{query}" if query else "")
-    view = LoginView(
-        message=error.message, next=here if request.method == "GET" and not here.startswith("/catalog/login") else "/"
-    )
-    return await show(request, "login.html", view, status=HTTPStatus.UNAUTHORIZED, headers=_CHALLENGE)
+    status, _ = render(error, mesh=True)
+    view = login_view(request, next=_asked_for(request) if next is None else next, error=error)
+    # A search that htmx sends is a part of a page, in which a page to log in would be lost: the whole is loaded again.
+    part = {"hx-refresh": "true"} if "hx-request" in request.headers else {}
+    challenge = _CHALLENGE if isinstance(error, Unauthenticated) else {}
+    page = await show(request, "login.html", view, status=status, headers=challenge | part)
+    for each in cookies:
+        page.headers.append("set-cookie", each)
+    return page
+
+
+def _asked_for(request: Request) -> str:
+    """Return the page to show after a login: the one that was asked for, or the one whose form was sent."""
+    if request.method in {"GET", "HEAD"}:
+        query = request.scope["query_string"].decode("latin-1")
+        return own_path(request.scope["path"] + (f"?{query}" if query else ""))
+    here = urlsplit(request.headers.get("referer", ""))
+    return own_path(urlunsplit(("", "", here.path, here.query, "")) if here.netloc == request.url.netloc else HOME)
 
 
 async def missing_page(request: Request) -> Response | None:

@@ -66,6 +66,20 @@ async def show(
     return Response(text, status, given, f"{HTML}; charset=utf-8")
 
 
+def go_to(url: str, *cookies: str) -> Response:
+    """Return the answer that leads a browser on, by GET.
+
+    Args:
+        url: a path of the catalog, or a URL of the OpenID provider.
+        cookies: the headers `Set-Cookie`.
+    """
+    response = Response(status_code=HTTPStatus.SEE_OTHER, headers=SECURITY_HEADERS | {"cache-control": "no-store"})
+    response.headers["location"] = url
+    for each in cookies:
+        response.headers.append("set-cookie", each)
+    return response
+
+
 def html(request: Request, template: str, view: PageView) -> str:
     """Return a page as HTML."""
     caller: Caller | None = request.scope["state"].get("caller")

@@ -13,10 +13,19 @@ HOME: Final = "/"
 BELOW: Final = "/catalog"
 """The path of the catalog's pages, but for the home page at `/`, which Confluent's API shares."""
 
+_OF_LOGINS: Final = (f"{BELOW}/login", f"{BELOW}/logout")
+
 
 def is_page(path: str) -> bool:
     """Whether a path is one of the catalog's."""
     return path in {HOME, BELOW} or path.startswith(f"{BELOW}/")
+
+
+def own_path(path: str) -> str:
+    """Return a path of the catalog to go on at after a login, and the home page for any other, such as another site's URL."""
+    plain = path.isascii() and path.isprintable() and "\\" not in path and not path.startswith("//")
+    page = path.partition("?")[0]
+    return path if plain and is_page(page) and not page.startswith(_OF_LOGINS) else HOME
 
 
 def wants_html(scope: Scope) -> bool:

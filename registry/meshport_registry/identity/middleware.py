@@ -13,15 +13,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from meshport.errors import MeshError
 from meshport_registry.audit.call import audited_call
 from meshport_registry.errors import Unauthenticated, render
-from meshport_registry.identity.browser import is_of_a_page, logged_in
+from meshport_registry.identity.browser import is_of_a_page
 from meshport_registry.identity.caller import ANONYMOUS, LOCAL
+from meshport_registry.identity.code_flow import CALLBACK, START
 from meshport_registry.identity.door import Door
 from meshport_registry.measures import RequestMeasures
 from meshport_registry.negotiation import CONFLUENT_JSON, is_mesh
 
 # What a probe of the machinery around the registry asks for, which has no identity, and what a person who has yet to log in
 # sees. It reports nothing of the mesh.
-_OPEN: Final = frozenset({b"/health", b"/catalog/login", b"/catalog/logout"})
+_OPEN: Final = frozenset(map(str.encode, ("/health", "/catalog/login", START, CALLBACK, "/catalog/logout")))
 _OPEN_BELOW: Final = b"/catalog/static/"
 ErrorPage = Callable[[Request, MeshError], Awaitable[Response | None]]
 """Returns the page of an error, or None where the client does not want one."""
@@ -60,9 +61,9 @@ class IdentityMiddleware:
         if path in _OPEN or path.startswith(_OPEN_BELOW):
             state["caller"] = ANONYMOUS
         else:
-            shown = {**scope, "headers": logged_in(scope)} if is_of_a_page(path) else scope
+            identify = door.identify_browser if is_of_a_page(path) else door.identify
             try:
-                state["caller"] = await door.identify(shown)
+                state["caller"] = await identify(scope)
             except MeshError as error:
                 await _refuse(scope, receive, send, error)
                 return

@@ -134,6 +134,8 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", "/catalog/data/{domain}/{product}"): RouteRight(Action.READ, About.ADDRESS),
     ("GET", "/catalog/login"): _PROBE,
     ("POST", "/catalog/login"): _PROBE,
+    ("GET", "/catalog/login/start"): _PROBE,
+    ("GET", "/catalog/login/callback"): _PROBE,
     ("POST", "/catalog/logout"): _PROBE,
     ("GET", "/catalog/static/{name}"): _PROBE,
     # products

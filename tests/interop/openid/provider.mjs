@@ -2,12 +2,15 @@
 //
 // Prints {"url": ...} once it listens, and ends with its standard input. POST /test/rotate gives it another signing key, and
 // forgets the one before; logins stay. POST /test/sign answers a token with the claims of its body, signed by the key of now.
+// CATALOGS has the URLs of registries whose catalog people log in to, which are one client; CONFORM=1 has the groups at the userinfo
+// endpoint alone, as OpenID Connect has it (Core 1.0, section 5.4).
 import { createServer } from 'node:http';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { Provider } from 'oidc-provider';
 
 const GROUPS = { 'ann@example.org': ['mesh-admins', 'people'], 'ben@example.org': ['people'] };
+const CATALOGS = (process.env.CATALOGS ?? '').split(',').filter(Boolean);
 let keys = 0;
 let signing;
 
@@ -62,6 +65,12 @@ function configuration() {
         grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
       },
       {
+        client_id: 'meshport-catalog',
+        client_secret: process.env.SERVICE_SECRET,
+        redirect_uris: ['http://127.0.0.1/none', ...CATALOGS.map((url) => `${url}/catalog/login/callback`)],
+        post_logout_redirect_uris: CATALOGS.map((url) => `${url}/catalog/login`),
+      },
+      {
         client_id: 'shop.orders',
         client_secret: process.env.SERVICE_SECRET,
         redirect_uris: [],
@@ -71,7 +80,7 @@ function configuration() {
     ],
     scopes: ['openid', 'offline_access'],
     claims: { openid: ['sub', 'groups'] },
-    conformIdTokenClaims: false,
+    conformIdTokenClaims: process.env.CONFORM === '1',
     cookies: { keys: ['a cookie of a test'] },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, groups: GROUPS[id] ?? [] }) }),
     extraTokenClaims: (_, token) => ({ groups: GROUPS[token.accountId] ?? [] }),

@@ -13,6 +13,7 @@ from meshport_registry.catalog.pages import (
     login,
     problems,
     product,
+    provider_login,
     search,
     static,
     versions,
@@ -31,6 +32,7 @@ _PAGES: Final = (
     glossary,
     search,
     login,
+    provider_login,
     static,
 )
 ROUTERS: Final = tuple(page.router for page in _PAGES)
