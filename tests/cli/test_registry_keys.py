@@ -87,6 +87,7 @@ def test_mistakes_with_keys_are_named(cli: Run, database: str, registry_url: str
 def test_halves_of_an_identity_are_refused(cli: Run, database: str, tmp_path: Path) -> None:
     """`registry serve` refuses an option without its other half, an unsafe issuer, and other machines without identities."""
     pem = str(tmp_path / "x.pem")
+    client = ["--oidc-issuer", "https://x", "--oidc-audience", "x", "--oidc-client-id", "x"]
     for options, code, told in (
         (["--tls-cert", pem], USAGE, "--tls-cert needs --tls-key"),
         (["--tls-key", pem], USAGE, "--tls-key needs --tls-cert"),
@@ -94,6 +95,13 @@ def test_halves_of_an_identity_are_refused(cli: Run, database: str, tmp_path: Pa
         (["--oidc-issuer", "https://x"], USAGE, "--oidc-issuer needs --oidc-audience"),
         (["--oidc-audience", "x"], USAGE, "--oidc-audience needs --oidc-issuer"),
         (["--oidc-issuer", "http://x.org", "--oidc-audience", "x"], USAGE, "is no URL of HTTPS"),
+        (["--oidc-client-id", "x"], USAGE, "--oidc-client-id needs --oidc-issuer"),
+        (["--oidc-client-secret", "${env:NONE}"], USAGE, "--oidc-client-secret needs --oidc-client-id"),
+        ([*client, "--oidc-client-secret", "${file:none}"], USAGE, "which cannot be read"),
+        ([*client, "--oidc-scope", "profile"], USAGE, "'--oidc-scope'"),
+        (client, USAGE, "'--public-url': a login at the provider needs the public URL"),
+        ([*client, "--public-url", "http://mesh.example.com"], USAGE, "logins need HTTPS"),
+        ([*client, "--public-url", "https://mesh.example.com/below"], USAGE, "no URL of a host alone"),
         (["--tls-cert", pem, "--tls-key", pem], NO_ANSWER, "cannot be used"),
         (["--host", "0.0.0.0"], NO_ANSWER, "it knows no identities"),
     ):
