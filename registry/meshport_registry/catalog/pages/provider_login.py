@@ -60,7 +60,7 @@ async def come_back(request: Request, store: Database) -> Response:
     before = flow.cookies.session(request.scope)
 
     def begin(connection: Connection) -> SecretStr:
-        if before is not None:  # the login of this browser until now, whoever gave it to the browser
+        if before is not None:  # it may be one that another person put into the browser
             end_session(connection, before)
         return begin_session(connection, flow.issuer, found.caller, found.id_token, lasts=flow.lasts)
 
