@@ -44,19 +44,29 @@ def misfits(port: OutputPort, schema: Schema) -> Iterator[FieldMisfit]:
             hint = f"did you mean {near!r}?" if near else f"its fields: {', '.join(types)}"
             yield FieldMisfit(role, name, f"the {role} field {name!r} is not in {schema.name}", hint)
             continue
-        kinds = [_kind(each, schema) for each in (types[name] if isinstance(types[name], list) else [types[name]])]
-        values = [each for each in kinds if each != "null"]
+        values = kinds_of(types[name], schema)
         if not values:
             message = f"the {role} field {name!r} is always null, so that no event has a {role}"
             yield FieldMisfit(role, name, message, f"take another field as the {role}, or give {name!r} a type")
         elif role == "key" and all(each in _NESTED for each in values):
-            message = f"the key field {name!r} is {_article(values)}, and a key is made of plain values"
+            message = f"the key field {name!r} is {article(values)}, and a key is made of plain values"
             hint = "a field of the record cannot be a key where it is: add a plain field that identifies the event's subject"
             yield FieldMisfit(role, name, message, hint)
         elif role == "time" and not any(map(_holds_times, values)):
-            message = f"the time field {name!r} is {_article(values)}, which holds no times"
+            message = f"the time field {name!r} is {article(values)}, which holds no times"
             hint = "a time is a timestamp, a date, a long of milliseconds or text in RFC 3339 (2001-02-03T04:05:06Z)"
             yield FieldMisfit(role, name, message, hint)
+
+
+def kinds_of(form: Any, schema: Schema) -> list[str]:
+    """Return the kinds of a field's type without null: `string`, `record`, `long-timestamp-millis`; none if it is always null.
+
+    Args:
+        form: the type, a union of types or the name of one.
+        schema: which has the field.
+    """
+    kinds = [_kind(each, schema) for each in (form if isinstance(form, list) else [form])]
+    return [each for each in kinds if each != "null"]
 
 
 def _holds_times(kind: str) -> bool:
@@ -85,6 +95,9 @@ def _defined(form: Any) -> Iterator[Mapping[str, Any]]:
             stack.extend(field["type"] for field in each.get("fields", ()))
 
 
-def _article(kinds: list[str]) -> str:
+def article(kinds: list[str]) -> str:
+    """Return kinds in words: `a string`, `an array or a date`; `always null` of none."""
     words = [each.partition("-")[2] or each for each in dict.fromkeys(kinds)]
+    if not words:
+        return "always null"
     return " or ".join(f"{'an' if each[0] in 'aeiou' else 'a'} {each}" for each in words)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from meshport.address import Address, nearest
 from meshport.errors import DescriptorError, MeshError, ProjectError, SchemaError
+from meshport.event.level_fields import level_misfits
 from meshport.event.port_fields import misfits
 from meshport.product import Archetype, OutputPort, Product, parse_product
 from meshport.product.load import line_in
@@ -240,7 +241,7 @@ class Project:
 
         Raises:
             SchemaError: the schema cannot be read, or is invalid.
-            DescriptorError: the port's key or time is no field of it.
+            DescriptorError: the port's key or time, or the field of a service level, is no field of it.
         """
         path = schema_path(product, port)
         schema = parse_schema(self._schema_text(path), common=self.common, source=self.files.called(path))
@@ -296,6 +297,13 @@ class Project:
                 file=self.files.called(descriptor),
                 line=line_in(self.descriptor_text(descriptor), "outputPorts", index, each.role),
                 hint=each.hint,
+            )
+        for level in level_misfits(product, port, schema):
+            raise DescriptorError(
+                f"port {port.name!r} of {product.address}: {level.message}",
+                file=self.files.called(descriptor),
+                line=line_in(self.descriptor_text(descriptor), "slaProperties", level.index, "element"),
+                hint=level.hint,
             )
 
 

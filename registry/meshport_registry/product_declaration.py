@@ -11,6 +11,7 @@ from meshport.catalog import ProductRegistration
 from meshport.compat import RULES
 from meshport.compat.judgement import SchemaReading
 from meshport.errors import SchemaError
+from meshport.event.level_fields import level_misfits
 from meshport.event.port_fields import misfits
 from meshport.product import OutputPort, Product
 from meshport_registry.errors import RequestRefused
@@ -108,7 +109,7 @@ def unmatched(declaration: ProductDeclaration) -> Iterator[str]:
 
 
 def _unfit(declaration: ProductDeclaration) -> Iterator[str]:
-    """Report ports whose key or time cannot be taken from their schema."""
+    """Report ports whose key, time, or field of a service level cannot be taken from their schema."""
     for port in declaration.product.output_ports:
         candidate, line = declaration.contracts.get(line_of(port)), f"{port.name}@{port.major}"
         if not isinstance(candidate, CandidateSchema):
@@ -118,6 +119,8 @@ def _unfit(declaration: ProductDeclaration) -> Iterator[str]:
             yield f"the schema of {line} is {schema.name}; a port's events are records with fields"
         for each in misfits(port, schema):
             yield f"{line}: {each.message}; {each.hint}"
+        for level in level_misfits(declaration.product, port, schema):
+            yield f"{line}: slaProperties[{level.index}]: {level.message}; {level.hint}"
 
 
 async def _unreadable_state(store: JudgingStore, product: Product) -> AsyncIterator[str]:

@@ -115,6 +115,24 @@ def test_contracts_follow_their_processes(departures: Run, tmp_path: Path) -> No
     assert "wrote" not in departures("check", "--write").err
 
 
+def test_the_field_of_a_service_level_is_in_the_contract(departures: Run, tmp_path: Path) -> None:
+    """`check` names the file and line of an `element` that the contract lacks, and the field that was meant."""
+    file = tmp_path / "producers" / "operations" / "departures" / "product.yaml"
+    text = file.read_text(encoding="utf-8")
+    level = "slaProperties:\n  - property: drift\n    value: 20\n    unit: percent\n    element: dely\n"
+    file.write_text(text + level, encoding="utf-8")
+    refused = departures("check")
+    assert refused.code == 2
+    line = len(text.splitlines()) + 5
+    assert f"producers/operations/departures/product.yaml:{line}: port 'events' of mesh://operations/departures" in (
+        refused.err
+    )
+    assert "the element 'dely' of drift is not in operations.Departure" in refused.err
+    assert "hint: did you mean 'delay'?" in refused.err
+    file.write_text(file.read_text(encoding="utf-8").replace("dely", "delay"), encoding="utf-8")
+    assert departures("check").code == 0
+
+
 def test_nothing_is_overwritten(departures: Run, tmp_path: Path) -> None:
     """A product that is there stays, to the byte."""
     file = tmp_path / "producers" / "operations" / "departures" / "product.yaml"

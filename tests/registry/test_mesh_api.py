@@ -186,6 +186,18 @@ def test_a_declaration_that_contradicts_itself_is_refused(
     assert finding in "; ".join(refused(registry, product(outputPorts=ports), schemas))
 
 
+def test_a_service_level_is_measured_by_a_field_of_the_schema(registry: Registry) -> None:
+    """A level whose `element` the schema lacks, or whose type holds no such values, is refused by its place."""
+    levels = [{"property": "drift", "value": 20, "unit": "percent", "element": "user, trck"}]
+    declared = product(slaProperties=[*levels, {"property": "completeness", "value": 99, "element": "user"}])
+    findings = refused(registry, declared, {"events@1": schema("user", "track")})
+    assert findings == (
+        "events@1: slaProperties[0]: the element 'trck' of drift is not in mesh.Play; did you mean 'track'?",
+        "events@1: slaProperties[1]: the element 'user' of completeness is a string, which holds no numbers of facts; "
+        "name an int or long that grows by one with each fact",
+    )
+
+
 def test_inputs_are_checked_against_what_they_read(registry: Registry) -> None:
     """An input port has to be registered, and its schema has to have the fields that are read."""
     registry.register(*plays())
