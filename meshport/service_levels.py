@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from meshport.newer import OrNewer
 from meshport.product.input_port import AddressText
@@ -23,9 +23,12 @@ __all__ = [
     "LevelPage",
     "LevelState",
     "LevelSummary",
+    "MeasuredBy",
     "MeasuredLevels",
     "Measurement",
     "PortLevels",
+    "SourceCount",
+    "SourceCounts",
     "Volume",
     "worst",
 ]
@@ -43,6 +46,17 @@ class LevelState(StrEnum):
     BROKEN = "broken"
     UNKNOWN = "unknown"
     """Nothing measures it, or nothing was measured lately."""
+
+
+class MeasuredBy(StrEnum):
+    """What the completeness of a port is measured by."""
+
+    SOURCE_COUNT = "source-count"
+    """The source's own count of its events."""
+    SEQUENCE = "sequence"
+    """Gaps in the numbers of the facts."""
+    SHAPE = "shape"
+    """How many events came a day before, which shows that something differs, but no loss."""
 
 
 _ORDER: Final = (LevelState.MET, LevelState.UNKNOWN, LevelState.AT_RISK, LevelState.BROKEN)
@@ -82,7 +96,8 @@ class Measurement(_Levels):
         newest: when the newest event was recorded.
         delay_ms: from the fact to its event in the log, in the last five minutes.
         interval_s: seconds since the newest event was recorded.
-        completeness: the share of the numbered facts of the last hour that came, 0 to 1.
+        completeness: the share of the facts that came, 0 to 1: of those that the source counts, or else of the numbered ones of
+            the last hour.
         uniqueness: the share of the events of the last hour that repeat no earlier one.
         validity: the share of the events of the last hour that can be read and were not quarantined.
         availability: the share of the looks of the last day at which every partition answered.
@@ -113,6 +128,7 @@ class JudgedLevel(_Levels):
         measured: what was measured, in words; None where nothing was.
         budget_left: the part of the error budget that is left: 1 for all of it, 0 or less for none; None where there is none.
         reason: why the state is what it is, in one sentence.
+        measured_by: by what a completeness is measured; None of other promises, and where nothing measures it.
         since: when the state began.
     """
 
@@ -122,6 +138,7 @@ class JudgedLevel(_Levels):
     measured: str | None = Field(default=None, max_length=500)
     budget_left: float | None = None
     reason: str = Field(default="", max_length=1000)
+    measured_by: OrNewer[MeasuredBy] | None = None
     since: AwareDatetime
 
     def name(self) -> str:
@@ -204,6 +221,38 @@ class LevelPage(_Levels):
 
     total: int
     items: tuple[PortLevels, ...] = ()
+
+
+class SourceCount(_Levels):
+    """How many events a source has of an interval: the body of `POST /api/v1/service-levels/.../counts`.
+
+    Attributes:
+        start: the first instant of the interval, by the time of the events.
+        end: the first instant after it.
+        count: how many events of the port have their time in it, each counted once.
+    """
+
+    start: AwareDatetime
+    end: AwareDatetime
+    count: int = Field(ge=0, le=2**53)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"the interval ends at {self.end.isoformat()}, which is not after its start")
+        return self
+
+
+class SourceCounts(_Levels):
+    """The answer of `GET /api/v1/service-levels/{domain}/{product}/{port}/counts`.
+
+    Attributes:
+        address: of the port, with its major.
+        counts: what its source reported, newest interval first.
+    """
+
+    address: AddressText
+    counts: tuple[SourceCount, ...] = ()
 
 
 class LevelSummary(_Levels):

@@ -72,6 +72,7 @@ VERBS: Final = {
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
     "access": _Verb("access:access_app", "Who reads what: requests, grants, and the ACLs that follow at Kafka."),
     "glossary": _Verb("glossary:glossary", "Show what terms and polysemes mean, who owns them, and where they are used."),
+    "counts": _Verb("counts:counts_app", "A source's own counts of its events, by which completeness is measured."),
     "problems": _Verb("problems:problems_app", "Problem reports on products: opened by readers, answered and closed by owners."),
     "login": _Verb("login:login", "Log in to a registry, and keep the login for the commands of this user."),
     "logout": _Verb("login:logout", "Forget the login of a registry, and end it at its OpenID provider."),

@@ -7,6 +7,7 @@ share more. For an unknown property the comparison reports only that it changed.
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from fractions import Fraction
 from typing import Final
@@ -53,10 +54,13 @@ _DELAYS: Final = frozenset(
         "timetorepair",
     }
 )
-_CEILINGS: Final = frozenset({"errorrate", "drift"})
+_CEILINGS: Final = frozenset({"errorrate", "drift", "maximumvolume", "volumedrift"})
 _FLOORS: Final = frozenset(
-    {"completeness", "availability", "accuracy", "validity", "uniqueness", "throughput", "retention"}
+    {"completeness", "availability", "accuracy", "validity", "uniqueness", "throughput", "retention", "volume"}
 )
+_RATE_UNIT: Final = "events per ms"
+# "events/s", "events per minute", "1/h"
+_RATE: Final = re.compile(r"(?:1|events?|records?|messages?)?\s*(?:/|per\b)\s*(?P<time>[a-z]+)")
 
 
 class LevelChange(Enum):
@@ -135,10 +139,23 @@ def share(level: ServiceLevel) -> float | None:
     return float(amount) / 100 if family == _SHARE else None
 
 
+def rate_of(level: ServiceLevel) -> tuple[float, int] | None:
+    """Return a figure that is a number of events in a time, and that time in milliseconds; None where its unit is no rate."""
+    length = _rate_ms((level.unit or "").strip().lower())
+    return None if length is None else (level.value, length)
+
+
+def _rate_ms(unit: str) -> int | None:
+    found = _RATE.fullmatch(unit)
+    return TIME_MS.get(found["time"]) if found else None
+
+
 def _amount(level: ServiceLevel) -> tuple[str, Fraction]:
     """Return the kind of a figure, and the figure in that kind's smallest unit."""
     # The decimal text is what the author wrote; as a binary fraction, 1.1 minutes are not exactly 66 seconds.
     value, unit = Fraction(repr(level.value)), (level.unit or "").strip().lower()
     if unit in TIME_MS:
         return _TIME, value * TIME_MS[unit]
+    if (length := _rate_ms(unit)) is not None:
+        return _RATE_UNIT, value / length
     return (_SHARE if unit in {"percent", "%"} else unit), value

@@ -7,12 +7,11 @@ runs or is stuck, quarantined events, an outbox whose rows wait, a registry that
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshport.compat.service_levels import TIME_MS, promise_text, promised, property_of
+from meshport.compat.service_levels import TIME_MS, promise_text, promised, property_of, rate_of
 from meshport.product import OutputPort, Product, ServiceLevel
 from meshport.product.yaml_file import dump
 
@@ -21,8 +20,6 @@ __all__ = ["Alert", "MeshRules", "longest_wait_s", "mesh_rules", "processor_sele
 _DELAYS: Final = frozenset({"timeliness", "freshness", "latency"})
 _INTERVALS: Final = frozenset({"frequency", "intervalofchange"})
 _SHARES: Final = frozenset({"percent", "%"})
-# "events/s", "events per minute", "1/h"
-_RATE: Final = re.compile(r"(?:1|events?|records?|messages?)?\s*(?:/|per\b)\s*(?P<time>[a-z]+)")
 # An availability is promised of a month. Whether a processor was ready is looked at so often, and a promise whose outages are
 # shorter than two looks cannot be judged.
 _MONTH_S: Final = 30 * 86_400
@@ -244,9 +241,8 @@ def _availability(product: Product, level: ServiceLevel, port: str | None) -> Al
 
 def _throughput(product: Product, level: ServiceLevel, port: str | None) -> Alert | None:
     """Return the alert of a processor that is behind and processes fewer events than promised; few events break nothing."""
-    unit = _RATE.fullmatch((level.unit or "").strip().lower())
-    length_ms = TIME_MS.get(unit["time"]) if unit else None
-    if length_ms is None:
+    found = rate_of(level)
+    if found is None:
         return None
     name, selector = product.address.key, processor_selector(product)
     promise = _plain(f"{level.property} {promise_text(level)}")
@@ -254,7 +250,7 @@ def _throughput(product: Product, level: ServiceLevel, port: str | None) -> Aler
     behind = f"min_over_time(max by (processor) (meshport_processor_lag_seconds{selector})[5m:1m]) > 60"
     return Alert(
         "MeshportPromisedThroughputMissed",
-        f"({rate} < {_number(level.value * 1000 / length_ms)}) and on (processor) ({behind})",
+        f"({rate} < {_number(found[0] * 1000 / found[1])}) and on (processor) ({behind})",
         "5m",
         "page",
         f"{name} promises {promise}, and processes fewer though events wait",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from meshport.address import Address
 from meshport.port_profile import PortProfile
 from meshport.registry.calls import to_address
 from meshport.registry.requests import Requests, parse_response
-from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels
+from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels, SourceCount, SourceCounts
 
 __all__ = ["RegistryLevels"]
 
@@ -67,6 +68,43 @@ class RegistryLevels:
         path, major = _path(port)
         response = self._requests.send("PUT", path, {"major": major}, measured.model_dump_json())
         return parse_response(response, PortLevels.model_validate_json)
+
+    def counts(
+        self, port: Address | str, *, since: datetime | None = None, limit: int = 100
+    ) -> tuple[SourceCount, ...]:
+        """Return how many events the source of a port has by its own count, newest interval first.
+
+        Args:
+            port: see `of`.
+            since: of intervals that end later, an aware time; None for all.
+            limit: of the intervals, 1000 at most.
+        """
+        path, major = _path(port)
+        wanted = None if since is None else since.isoformat()
+        return self._requests.get(f"{path}/counts", SourceCounts, major=major, since=wanted, limit=limit).counts
+
+    def report_count(self, port: Address | str, start: datetime, end: datetime, count: int) -> Address:
+        """Report how many events the source of a port has of an interval that has ended, by its own count.
+
+        An observer compares it with what is in the topic. A count of the same interval replaces the earlier one.
+
+        Args:
+            port: see `of`.
+            start: the first instant of the interval, by the time of the events; an aware time.
+            end: the first instant after the interval.
+            count: how many events have their time in the interval, each counted once.
+
+        Returns:
+            The address of the port, with its major.
+
+        Raises:
+            ValueError: the interval ends before it starts, a time has no zone, or the count is negative.
+            RegistrationRefused: the interval overlaps another one that was reported, has not ended yet, or is longer than 31
+                days; or the caller may not write the product's events.
+        """
+        path, major = _path(port)
+        counted = SourceCount(start=start, end=end, count=count)
+        return self._requests.post(f"{path}/counts", counted, SourceCounts, major=major).address
 
     def profile(self, port: Address | str) -> PortProfile:
         """Return what the events of a port looked like last, by field.

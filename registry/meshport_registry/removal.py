@@ -26,7 +26,7 @@ LAST_REMOVAL: Final = "last_removal"
 _LAST_REMOVAL: Final = select(tables.setting.c.value).where(tables.setting.c.name == LAST_REMOVAL)
 _OF_PRODUCT: Final = (
     tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant,
-    tables.service_level, tables.service_level_history, tables.port_profile,
+    tables.service_level, tables.service_level_history, tables.source_count, tables.port_profile,
     tables.line_observation, tables.seen_reader,
 )  # fmt: skip
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 
-from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels
+from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels, SourceCount, SourceCounts
 from meshport_registry.mesh_api import PROBLEMS, Line, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.rights.visible import SeenProducts
 from meshport_registry.service_levels import KEPT, history, levels_of, list_levels, report
+from meshport_registry.source_counts import KEPT as KEPT_COUNTS
+from meshport_registry.source_counts import counts_of, take_count
 from meshport_registry.state import Database, UnauditedDatabase
 from meshport_registry.values import BoundedRoute, Count
 
@@ -47,3 +50,20 @@ async def report_levels(store: UnauditedDatabase, line: Line, body: MeasuredLeve
 async def level_history(store: Database, line: Line, limit: Annotated[int, Query(ge=1, le=KEPT)] = 288) -> Any:
     """What was measured of a port before, newest first."""
     return as_json(await store.read(lambda c: history(c, line, limit)))
+
+
+@router.get("/{domain}/{product}/{port}/counts", response_model=SourceCounts)
+async def source_counts(
+    store: Database,
+    line: Line,
+    since: Annotated[AwareDatetime | None, Query(description="intervals that end later")] = None,
+    limit: Annotated[int, Query(ge=1, le=KEPT_COUNTS)] = 100,
+) -> Any:
+    """How many events the source of a port has, by its own count, newest interval first."""
+    return as_json(await store.read(lambda c: counts_of(c, line, since, limit)))
+
+
+@router.post("/{domain}/{product}/{port}/counts", response_model=SourceCounts)
+async def report_count(store: UnauditedDatabase, line: Line, body: SourceCount) -> Any:
+    """Report how many events the source of a port has of an interval of event time. Reported again, it replaces the count."""
+    return as_json(await store.write(lambda c: take_count(c, line, body)))

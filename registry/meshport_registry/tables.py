@@ -180,6 +180,18 @@ service_level_history = Table(
     Column("report", Text, nullable=False),
 )
 
+# How many events the source of a line has of an interval of event time, by its own count. The oldest are deleted.
+source_count = Table(
+    "source_count",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("begins_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+)
+
 # What the events of a line looked like last: a profile by field and a few masked events, as JSON.
 port_profile = Table(
     "port_profile",

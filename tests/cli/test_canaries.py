@@ -74,6 +74,8 @@ ALL: Final = {
     "policy test": [],
     "policy explain": ["ann@example.org", "read", "--on", ORDERS],
     "glossary": [],
+    "counts report": [ORDERS, "5", "--from", "2001-02-03", "--to", "2001-02-04"],
+    "counts list": [ORDERS],
     "problems open": [ORDERS, "--title", "it is late"],
     "problems list": [],
     "problems answer": ["1", "--text", "we are on it"],

@@ -122,6 +122,8 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", LEVELS): KNOWN,
     ("GET", f"{LEVELS}/history"): KNOWN,
     ("PUT", LEVELS): ADMIN,
+    ("GET", f"{LEVELS}/counts"): KNOWN,
+    ("POST", f"{LEVELS}/counts"): {"owner", "service"},
     ("GET", PROFILE): READERS,
     ("PUT", PROFILE): ADMIN,
     ("GET", SEEN_READERS): KNOWN,

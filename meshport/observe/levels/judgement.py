@@ -3,7 +3,8 @@
 A promise of a share (completeness, uniqueness, validity, availability, errorRate) allows a part of the events to miss it: that
 part of a day's events is its error budget. A promise of a delay is one of 95 in a hundred events. It is broken while, in the last
 five minutes or the last hour, more miss it than it allows, and more than chance explains; it is at risk while less than a quarter
-of the day's budget is left. A promise of an interval is broken as soon as nothing has come for longer.
+of the day's budget is left. A promise of an interval is broken as soon as nothing has come for longer. `completeness` judges by
+the source's own count, `volumes` a promised volume.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from math import sqrt
 from typing import Final
 
 from meshport.compat.service_levels import delay_ms, promise_text, property_of, share
+from meshport.observe.levels.completeness import by_count, by_shape
+from meshport.observe.levels.outcome import Outcome, percent, span, unknown
 from meshport.observe.levels.port_measures import Measures
 from meshport.observe.levels.promises import COMPLETENESS, DELAYS, DRIFT, INTERVALS, Promises
 from meshport.observe.levels.tally import SpanCount, Tally
+from meshport.observe.levels.volumes import VOLUME_DRIFT, VOLUMES, judge_volume, judge_volume_drift
 from meshport.product import ServiceLevel
-from meshport.service_levels import JudgedLevel, LevelState
+from meshport.service_levels import JudgedLevel, LevelState, MeasuredBy
 
 __all__ = ["IN_TIME", "judged"]
 
@@ -30,12 +34,12 @@ _LEAST_MISSED: Final = 3
 _BEYOND_CHANCE: Final = 3.5
 _NEAR: Final = 0.8
 
-_Outcome = tuple[LevelState, str | None, float | None, str]
-"""State, what was measured, budget left, reason."""
 _UNMEASURED: Final = "nothing measures this promise"
+_UNCOUNTED: Final = (
+    "the source reports no count of its events, and no field numbers them: name that as the promise's `element`"
+)
 _SILENT: Final = "no event has come since the observer began"
-_MISSES: Final[Mapping[str, tuple[str, Callable[[Measures], Tally | None]]]] = {
-    COMPLETENESS: ("is missing", lambda found: found.missing),
+_MISSES: Final[Mapping[str, tuple[str, Callable[[Measures], Tally]]]] = {
     "uniqueness": ("is repeated", lambda found: found.repeated),
     "validity": ("is unreadable or quarantined", lambda found: found.invalid),
     "errorrate": ("is unreadable or quarantined", lambda found: found.invalid),
@@ -59,22 +63,23 @@ def judged(
     now = datetime.fromtimestamp(measures.now_ms / 1000, UTC)
     found = []
     for level in promises.levels:
-        state, measured, budget, reason = _judge(level, measures)
+        outcome = _judge(level, measures)
         one = JudgedLevel(
             property=level.property,
             promised=promise_text(level),
-            state=state,
-            measured=measured,
-            budget_left=None if budget is None else round(budget, 4),
-            reason=reason,
+            state=outcome.state,
+            measured=outcome.measured,
+            budget_left=None if outcome.budget is None else round(outcome.budget, 4),
+            reason=outcome.reason,
+            measured_by=outcome.by,
             since=now,
         )
         was = (before or {}).get(one.name())
-        found.append(one.model_copy(update={"since": was.since}) if was is not None and was.state == state else one)
+        found.append(one.model_copy(update={"since": was.since}) if was is not None and was.state == one.state else one)
     return tuple(found)
 
 
-def _judge(level: ServiceLevel, measures: Measures) -> _Outcome:
+def _judge(level: ServiceLevel, measures: Measures) -> Outcome:
     name, limit_ms, part = property_of(level), delay_ms(level), share(level)
     if name in DELAYS and limit_ms is not None:
         return _delay(limit_ms, measures)
@@ -82,34 +87,47 @@ def _judge(level: ServiceLevel, measures: Measures) -> _Outcome:
         return _interval(name, limit_ms, measures)
     if name == DRIFT:
         return _drift(level.value if part is None else part, measures)
+    if name in VOLUMES:
+        return judge_volume(level, measures.volumes)
+    if name == VOLUME_DRIFT and part is not None:
+        return judge_volume_drift(part, measures.volume)
+    if name == COMPLETENESS and part is not None:
+        return _completeness(1 - part, measures)
     if name in _MISSES and part is not None:
         words, tally_of = _MISSES[name]
-        tally = tally_of(measures)
-        if tally is None:
-            return _unnumbered(measures)
-        return _share(part if name == "errorrate" else 1 - part, tally, measures.now_ms, words)
-    return LevelState.UNKNOWN, None, None, _UNMEASURED
+        return _share(part if name == "errorrate" else 1 - part, tally_of(measures), measures.now_ms, words)
+    return unknown(_UNMEASURED)
 
 
-def _share(allowed: float, tally: Tally, now_ms: int, words: str) -> _Outcome:
+def _completeness(allowed: float, measures: Measures) -> Outcome:
+    """Judge by the source's own count, else by the numbers of the facts, else by neither."""
+    if measures.counted is not None:
+        return by_count(allowed, measures.counted)
+    if measures.missing is not None:
+        found = _share(allowed, measures.missing, measures.now_ms, "is missing")
+        return found._replace(by=MeasuredBy.SEQUENCE if found.state is not LevelState.UNKNOWN else None)
+    return by_shape(measures.volume, measures.uncountable or _UNCOUNTED)
+
+
+def _share(allowed: float, tally: Tally, now_ms: int, words: str) -> Outcome:
     recent, hour, day = tally.recent(now_ms), tally.hour(now_ms), tally.day(now_ms)
     if not day.total:
-        return LevelState.UNKNOWN, None, None, "nothing was measured in the last day"
+        return unknown("nothing was measured in the last day")
     missed = day.missed / day.total
     budget = 1 - missed / allowed if allowed > 0 else float(not day.missed)
-    shown, span = (hour, "hour") if hour.total else (day, "day")
-    measured = f"{_percent(1 - shown.missed / shown.total)} in the last {span}"
-    for counted, span in ((recent, "five minutes"), (hour, "hour")):
+    shown, within = (hour, "hour") if hour.total else (day, "day")
+    measured = f"{percent(1 - shown.missed / shown.total)} in the last {within}"
+    for counted, within in ((recent, "five minutes"), (hour, "hour")):
         if recent.missed and _is_beyond(counted, allowed):
-            return LevelState.BROKEN, measured, budget, _misses(counted, words, span, allowed)
+            return Outcome(LevelState.BROKEN, measured, budget, _misses(counted, words, within, allowed))
     if budget < _LITTLE and day.missed >= _LEAST_MISSED and _is_beyond(day, allowed * (1 - _LITTLE)):
-        return LevelState.AT_RISK, measured, budget, _misses(day, words, "day", allowed)
-    return LevelState.MET, measured, budget, _misses(day, words, "day", allowed)
+        return Outcome(LevelState.AT_RISK, measured, budget, _misses(day, words, "day", allowed))
+    return Outcome(LevelState.MET, measured, budget, _misses(day, words, "day", allowed))
 
 
-def _misses(counted: SpanCount, words: str, span: str, allowed: float) -> str:
-    missed = _percent(counted.missed / counted.total)
-    return f"{missed} of {counted.total} {words} in the last {span}, and {_percent(allowed)} may be"
+def _misses(counted: SpanCount, words: str, within: str, allowed: float) -> str:
+    missed = percent(counted.missed / counted.total)
+    return f"{missed} of {counted.total} {words} in the last {within}, and {percent(allowed)} may be"
 
 
 def _is_beyond(counted: SpanCount, allowed: float) -> bool:
@@ -121,73 +139,47 @@ def _is_beyond(counted: SpanCount, allowed: float) -> bool:
     return counted.missed >= _LEAST_MISSED and counted.missed > expected + chance
 
 
-def _delay(limit_ms: float, measures: Measures) -> _Outcome:
+def _delay(limit_ms: float, measures: Measures) -> Outcome:
     tally = measures.late.get(limit_ms)
     if tally is None:
-        return LevelState.UNKNOWN, None, None, _UNMEASURED
-    found = measures.delay_ms
+        return unknown(_UNMEASURED)
+    delay = measures.delay_ms
     quantiles = (
         None
-        if found is None
-        else f"p50 {_span(found.p50)}, p95 {_span(found.p95)}, p99 {_span(found.p99)} in the last five minutes"
+        if delay is None
+        else f"p50 {span(delay.p50)}, p95 {span(delay.p95)}, p99 {span(delay.p99)} in the last five minutes"
     )
     if measures.is_history:
-        return (
-            LevelState.UNKNOWN,
-            quantiles,
-            None,
-            "history is being filled in: the time of its facts passes much faster than the clock",
-        )
-    state, _, budget, reason = _share(1 - IN_TIME, tally, measures.now_ms, f"came later than {_span(limit_ms)}")
-    return state, quantiles, budget, reason
+        return unknown("history is being filled in: the time of its facts passes much faster than the clock", quantiles)
+    found = _share(1 - IN_TIME, tally, measures.now_ms, f"came later than {span(limit_ms)}")
+    return found._replace(measured=quantiles)
 
 
-def _interval(name: str, limit_ms: float, measures: Measures) -> _Outcome:
+def _interval(name: str, limit_ms: float, measures: Measures) -> Outcome:
     newest = measures.newest_fact_ms if name == "freshness" else measures.newest_ms
     if newest is None:
-        return LevelState.UNKNOWN, None, None, _SILENT
+        return unknown(_SILENT)
     if name == "freshness" and measures.is_history:
-        return LevelState.UNKNOWN, None, None, "history is being filled in"
+        return unknown("history is being filled in")
     age = max(0.0, measures.now_ms - newest)
-    measured, budget = f"{_span(age)} since the newest {'fact' if name == 'freshness' else 'event'}", 1 - age / limit_ms
+    measured, budget = f"{span(age)} since the newest {'fact' if name == 'freshness' else 'event'}", 1 - age / limit_ms
     if age > limit_ms:
-        return LevelState.BROKEN, measured, budget, f"nothing new has come for {_span(age)}"
+        return Outcome(LevelState.BROKEN, measured, budget, f"nothing new has come for {span(age)}")
     if age > _NEAR * limit_ms:
-        return LevelState.AT_RISK, measured, budget, f"nothing new has come for {_span(age)}"
-    return LevelState.MET, measured, budget, f"something new came {_span(age)} ago"
+        return Outcome(LevelState.AT_RISK, measured, budget, f"nothing new has come for {span(age)}")
+    return Outcome(LevelState.MET, measured, budget, f"something new came {span(age)} ago")
 
 
-def _drift(allowed: float, measures: Measures) -> _Outcome:
+def _drift(allowed: float, measures: Measures) -> Outcome:
     if measures.drift is None:
-        return LevelState.UNKNOWN, None, None, "the values of this time a day before are not known"
+        return unknown("the values of this time a day before are not known")
     if not measures.drift:
-        return LevelState.UNKNOWN, None, None, "too few values were read to compare them"
+        return unknown("too few values were read to compare them")
     field = max(measures.drift, key=lambda each: measures.drift[each] if measures.drift else 0)
     distance = measures.drift[field]
     budget = 1 - distance / allowed if allowed > 0 else float(not distance)
-    measured = f"{field} is {_percent(distance)} apart from the day before"
+    measured = f"{field} is {percent(distance)} apart from the day before"
     if distance > allowed:
-        return LevelState.BROKEN, measured, budget, f"the values of {measured}, and {_percent(allowed)} may be"
+        return Outcome(LevelState.BROKEN, measured, budget, f"the values of {measured}, and {percent(allowed)} may be")
     state = LevelState.AT_RISK if distance > _NEAR * allowed else LevelState.MET
-    return state, measured, budget, f"the values of {measured}"
-
-
-def _unnumbered(measures: Measures) -> _Outcome:
-    reason = "no field numbers the facts: name it as the `element` of the promise"
-    volume = measures.volume
-    if volume is None or not volume.day_before:
-        return LevelState.UNKNOWN, None, None, reason
-    measured = f"{_percent(volume.last_hour / volume.day_before)} of the same hour a day before"
-    return LevelState.UNKNOWN, measured, None, reason
-
-
-def _percent(part: float) -> str:
-    return f"{100 * part:.4g} %"
-
-
-def _span(length_ms: float) -> str:
-    """Return a length of time in its largest fitting unit: `350 ms`, `12 s`, `2.5 h`."""
-    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
-        if length_ms >= length:
-            return f"{length_ms / length:.3g} {unit}"
-    return f"{length_ms:.0f} ms"
+    return Outcome(state, measured, budget, f"the values of {measured}")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Protocol, Self
 
 from meshport.address import Address, quarantine_name
@@ -24,7 +25,7 @@ from meshport.observe.levels.port_observation import PortObservation
 from meshport.observe.products import RegisteredProducts, registered_products
 from meshport.port_profile import PortProfile
 from meshport.product import Status
-from meshport.service_levels import MeasuredLevels
+from meshport.service_levels import MeasuredLevels, SourceCount
 
 __all__ = ["INTERVAL_S", "LIMIT", "ObservedMesh", "Observer", "PortReport"]
 
@@ -37,8 +38,23 @@ _VALID: Final = timedelta(minutes=2)
 _PRODUCTS_EVERY_MS: Final = 30_000
 
 
+class ReportedCounts(Protocol):
+    """What sources counted; `Registry.service_levels` is it."""
+
+    def counts(
+        self, port: Address | str, *, since: datetime | None = None, limit: int = 100
+    ) -> tuple[SourceCount, ...]:
+        """Return how many events the source of a port has, newest interval first."""
+        ...
+
+
 class ObservedMesh(RegisteredProducts, SchemaSource, Protocol):
-    """What an observer asks of a registry: the products of the mesh, and schemas."""
+    """What an observer asks of a registry: the products of the mesh, schemas, and what sources counted."""
+
+    @property
+    def service_levels(self) -> ReportedCounts:
+        """What sources counted."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,10 @@ class PortReport:
 def wall_clock_ms() -> int:
     """Return the present, Unix time in ms."""
     return time.time_ns() // 1_000_000
+
+
+def _counts(mesh: ObservedMesh, address: Address, since: datetime) -> tuple[SourceCount, ...]:
+    return mesh.service_levels.counts(address, since=since)
 
 
 class Observer:
@@ -141,7 +161,8 @@ class Observer:
             if product.descriptor.process is not None:
                 self._derived.add(binding.address)
             try:
-                made = PortObservation(binding, product.descriptor, port, self._mesh, self._limit)
+                counts = partial(_counts, self._mesh, binding.address)
+                made = PortObservation(binding, product.descriptor, port, self._mesh, self._limit, counts)
             except MeshError as error:
                 _log.warning("%s is not observed: %s", binding.address, error.message)
                 continue

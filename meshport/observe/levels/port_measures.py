@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +13,9 @@ from meshport.observe.levels.promises import Promises
 from meshport.observe.levels.reading import EventReading
 from meshport.observe.levels.repeats import RepeatedIds
 from meshport.observe.levels.sequence import FoundFacts, NumberedFacts
+from meshport.observe.levels.source_counting import CountedFacts
 from meshport.observe.levels.tally import HOUR_MS, RECENT_MS, Tally
+from meshport.observe.levels.volumes import CountInSpan
 from meshport.service_levels import DelayQuantiles, Measurement, Volume
 
 __all__ = ["Measures", "PortMeasures"]
@@ -37,8 +39,11 @@ class Measures:
         delay_ms: the delays of the last five minutes.
         is_history: whether the events are old facts that are filled in.
         drift: how far the values of each field are from those of a day before; None where these are not known.
-        volume: how many events came.
+        volume: how many events came in the last hour.
         events: how many events were read.
+        volumes: how many events came, by the span of time in ms for which a volume is promised.
+        counted: what the source counted, and what of it is missing; None where it reports nothing.
+        uncountable: why what the source reported could not be counted, in words; else empty.
     """
 
     now_ms: int
@@ -54,12 +59,17 @@ class Measures:
     drift: dict[str, float] | None
     volume: Volume | None
     events: int
+    volumes: dict[int, CountInSpan] = field(default_factory=dict)
+    counted: CountedFacts | None = None
+    uncountable: str = ""
 
     def as_measurement(self) -> Measurement:
         """Return the measures as the registry keeps them."""
         now = self.now_ms
         newest = self.newest_ms
         missing = None if self.missing is None else self.missing.hour(now).share
+        if self.counted is not None:
+            missing = self.counted.newest.share
         return Measurement(
             events=self.events,
             newest=None if newest is None else datetime.fromtimestamp(newest / 1000, UTC),
@@ -98,6 +108,9 @@ class PortMeasures:
         self._newest_ms: int | None = None
         self._newest_fact_ms: float | None = None
         self._volume: Volume | None = None
+        self._volumes: dict[int, CountInSpan] = {}
+        self._counted: CountedFacts | None = None
+        self._uncountable = ""
         self._events = 0
 
     def note(self, readings: Iterable[EventReading], now_ms: int) -> None:
@@ -137,8 +150,8 @@ class PortMeasures:
             self._newest_fact_ms = min(time_ms, at + _FUTURE_MS)
 
     def _note_record(self, reading: EventReading, at: int) -> None:
-        record, field = reading.record or {}, self.promises.number_field
-        if self._numbers is not None and field is not None and type(number := record.get(field)) is int:
+        record, numbered = reading.record or {}, self.promises.number_field
+        if self._numbers is not None and numbered is not None and type(number := record.get(numbered)) is int:
             self._numbers.note(reading.key, number)
         if self.promises.watches_values:
             self._current_values(at).add(record)
@@ -170,6 +183,19 @@ class PortMeasures:
     def note_volume(self, volume: Volume) -> None:
         """Note how many events came."""
         self._volume = volume
+
+    def note_volumes(self, found: dict[int, CountInSpan]) -> None:
+        """Note how many events came in the spans of time for which a volume is promised, by their length in ms."""
+        self._volumes = found
+
+    def note_counted(self, counted: CountedFacts | None, uncountable: str = "") -> None:
+        """Note what the source counted, and what of it is missing.
+
+        Args:
+            counted: None where the source reports nothing, or it could not be counted.
+            uncountable: why it could not be counted, in words.
+        """
+        self._counted, self._uncountable = counted, uncountable
 
     def skip(self, now_ms: int) -> None:
         """Note that messages are left out between the last look and the next."""
@@ -207,6 +233,9 @@ class PortMeasures:
             drift=self._drift(),
             volume=self._volume,
             events=self._events,
+            volumes=self._volumes,
+            counted=self._counted,
+            uncountable=self._uncountable,
         )
 
     def _drift(self) -> dict[str, float] | None:

@@ -17,12 +17,14 @@ from meshport.event import UNREADABLE, Event, SchemaSource, reader_for
 from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.observe.levels.cluster_reader import Bounds, ClusterReader
+from meshport.observe.levels.counted_port import CountedPort, CountsOf
 from meshport.observe.levels.judgement import judged
 from meshport.observe.levels.port_measures import PortMeasures
 from meshport.observe.levels.promises import Promises
 from meshport.observe.levels.reading import EventReading
 from meshport.observe.levels.sampled_port import SampledPort
 from meshport.observe.levels.tally import DAY_MS, HOUR_MS, RECENT_MS
+from meshport.observe.levels.volumes import CountInSpan
 from meshport.port_profile import PortProfile
 from meshport.product import OutputPort, Product
 from meshport.service_levels import JudgedLevel, Measurement, Volume
@@ -32,6 +34,7 @@ __all__ = ["PortObservation"]
 _log: Final = logging.getLogger(__name__)
 _WEEK_MS: Final = 7 * DAY_MS
 _VOLUME_EVERY_MS: Final = RECENT_MS
+_PROMISED_EVERY_MS: Final = 60_000
 # The sample of a day before is of so long around this time of the day.
 _SAMPLE_MS: Final = RECENT_MS
 _MOST_HALVINGS: Final = 12
@@ -46,19 +49,33 @@ class PortObservation:
         port: its declaration.
         schemas: looks schemas up, usually in a registry.
         limit: the most messages that are read at a look, about.
+        counts: asks for what the source of the port counted; None where nobody knows.
     """
 
-    def __init__(self, binding: Binding, product: Product, port: OutputPort, schemas: SchemaSource, limit: int) -> None:
+    def __init__(  # noqa: PLR0917 - all of them are needed
+        self,
+        binding: Binding,
+        product: Product,
+        port: OutputPort,
+        schemas: SchemaSource,
+        limit: int,
+        counts: CountsOf | None = None,
+    ) -> None:
         self.binding = binding
         self.promises = Promises.of(product, port)
         self._limit = limit
         self._reader = reader_for(binding, schemas)
         self._measures = PortMeasures(self.promises, keyed=bool(binding.key))
         self._sampled_port = SampledPort(binding, product.classification)
+        self._counted_port = (
+            CountedPort(binding, self.promises, counts, self._sampled)
+            if counts is not None and self.promises.counts_facts
+            else None
+        )
         self._positions: dict[int, int] = {}
         self._since_ms = 0
         self._looked_ms = 0
-        self._volume_due_ms = self._sample_due_ms = 0
+        self._volume_due_ms = self._promised_due_ms = self._sample_due_ms = 0
         self._quarantined: int | None = None
         self._judged: dict[str, JudgedLevel] = {}
 
@@ -171,7 +188,7 @@ class PortObservation:
         self._quarantined = ends
 
     def look_back(self, cluster: ClusterReader, bounds: Bounds, now_ms: int) -> None:
-        """Measure what came a day and a week before, where that is due: the volume every five minutes, values every hour.
+        """Measure what came before, where that is due: promised volumes and counts, the volume of a day ago, its values.
 
         Args:
             cluster: which has the topic.
@@ -182,6 +199,13 @@ class PortObservation:
             KafkaError: the cluster did not answer.
         """
         own = {each: bound for each, bound in bounds.items() if each.topic == self.binding.topic}
+        if self._counted_port is not None:
+            self._counted_port.look(cluster, own, now_ms)
+            self._measures.note_counted(self._counted_port.facts(now_ms), self._counted_port.why_not())
+        if self.promises.volume_spans_ms and now_ms >= self._promised_due_ms:
+            self._promised_due_ms = now_ms + _PROMISED_EVERY_MS
+            found = {each: self._in_span(cluster, own, now_ms - each, now_ms) for each in self.promises.volume_spans_ms}
+            self._measures.note_volumes(found)
         if now_ms >= self._volume_due_ms:
             self._volume_due_ms = now_ms + _VOLUME_EVERY_MS
             self._measures.note_volume(
@@ -197,11 +221,15 @@ class PortObservation:
 
     def _came(self, cluster: ClusterReader, own: Bounds, until_ms: int) -> int | None:
         """Return how many offsets the hour before an instant has; None where the log does not reach back so far."""
-        begins = cluster.offsets_at(self.binding.topic, until_ms - HOUR_MS)
+        found = self._in_span(cluster, own, until_ms - HOUR_MS, until_ms)
+        return found.events if found.whole else None
+
+    def _in_span(self, cluster: ClusterReader, own: Bounds, since_ms: int, until_ms: int) -> CountInSpan:
+        begins = cluster.offsets_at(self.binding.topic, since_ms)
         ends = cluster.offsets_at(self.binding.topic, until_ms)
-        if all(begins.get(each.partition, 0) <= first for each, (first, _) in own.items()):
-            return None
-        return sum(max(0, ends.get(each.partition, 0) - begins.get(each.partition, 0)) for each in own)
+        whole = any(begins.get(each.partition, 0) > first for each, (first, _) in own.items())
+        events = sum(max(0, ends.get(each.partition, 0) - begins.get(each.partition, 0)) for each in own)
+        return CountInSpan(events, whole)
 
     def _sample(self, cluster: ClusterReader, own: Bounds, around_ms: int) -> None:
         """Read a sample of what came around an instant, with which the values of now are compared."""
@@ -216,14 +244,15 @@ class PortObservation:
             reading
             for messages in cluster.read({each: begin for each, (begin, _) in wanted.items()}, wanted)
             for message in messages
-            if (reading := self._sampled(message)) is not None
+            if (event := self._sampled(message)) is not None
+            for reading in [EventReading.of(event)]
         ]
         if found:
             self._measures.note_before(found)
 
-    def _sampled(self, message: ReceivedMessage) -> EventReading | None:
+    def _sampled(self, message: ReceivedMessage) -> Event | None:
         try:
-            return EventReading.of(self._reader.read(*event_parts(self.binding.topic, message)))
+            return self._reader.read(*event_parts(self.binding.topic, message))
         except MeshError:
             return None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from meshport.compat.service_levels import delay_ms, promised, property_of
+from meshport.observe.levels.volumes import span_of
 from meshport.product import OutputPort, Product, ServiceLevel
 
 __all__ = ["COMPLETENESS", "DELAYS", "DRIFT", "INTERVALS", "Promises"]
@@ -48,6 +49,17 @@ class Promises:
     def number_field(self) -> str | None:
         """The field that numbers the facts; None where none is named."""
         return next((each.element for each in self.levels if property_of(each) == COMPLETENESS and each.element), None)
+
+    @property
+    def counts_facts(self) -> bool:
+        """Whether completeness is promised, which the source's own count can show."""
+        return any(property_of(each) == COMPLETENESS for each in self.levels)
+
+    @property
+    def volume_spans_ms(self) -> tuple[int, ...]:
+        """The spans of time over which promised volumes are measured, in milliseconds."""
+        found = (span_of(each) for each in self.levels)
+        return tuple(dict.fromkeys(each for each in found if each is not None))
 
     @property
     def watches_values(self) -> bool:

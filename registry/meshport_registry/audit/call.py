@@ -24,6 +24,7 @@ CHANGES_NOTHING: Final = frozenset({
     ("POST", "/catalog/login"),
     ("POST", "/catalog/logout"),
     ("PUT", "/api/v1/service-levels/{domain}/{product}/{port}"),
+    ("POST", "/api/v1/service-levels/{domain}/{product}/{port}/counts"),
     ("PUT", "/api/v1/profiles/{domain}/{product}/{port}"),
     ("PUT", "/api/v1/seen-readers/{domain}/{product}/{port}"),
 })  # fmt: skip

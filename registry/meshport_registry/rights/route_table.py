@@ -179,6 +179,9 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", _LEVELS): _ADDRESS,
     ("GET", f"{_LEVELS}/history"): _ADDRESS,
     ("PUT", _LEVELS): RouteRight(Action.OBSERVE, About.ADDRESS),
+    # who may write the events may say how many there are
+    ("GET", f"{_LEVELS}/counts"): _ADDRESS,
+    ("POST", f"{_LEVELS}/counts"): RouteRight(Action.WRITE, About.ADDRESS),
     # profiles: they have values of events, so who sees them may read these
     ("GET", _PROFILE): RouteRight(Action.READ, About.ADDRESS),
     ("PUT", _PROFILE): RouteRight(Action.OBSERVE, About.ADDRESS),

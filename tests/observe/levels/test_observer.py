@@ -24,7 +24,7 @@ from meshport.ports.subscriber import Subscriber
 from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
-from meshport.service_levels import LevelState
+from meshport.service_levels import LevelState, MeasuredBy
 from tests.connections import CONNECTIONS, client_settings
 from tests.mesh_session import Mesh
 from tests.observe.levels.faulty import FAULTS, HOUR_MS, LEVELS, by_look, healthy, with_fault
@@ -179,6 +179,52 @@ def test_a_look_reads_a_slice_of_what_came(mesh_alone: Mesh) -> None:
     assert all(200 <= each <= 1_000 for each in read[1:3]), read
     (level,) = report.measured.levels
     assert (level.state, report.measured.measurement.completeness) == (LevelState.MET, 1.0)
+
+
+def test_the_sources_own_counts_show_a_loss(mesh_alone: Mesh) -> None:
+    """Of sources that count their events by the minute, the one that loses 2 % is broken; equal counts and repeats never."""
+    level = LEVELS[2].model_copy(update={"element": None})
+    begin = (time.time_ns() // 1_000_000 - HOUR_MS) // MINUTE_MS * MINUTE_MS
+    bindings = {name: product(mesh_alone, name, [level]) for name in ("whole", "loses", "doubles")}
+    levels = mesh_alone.registry.service_levels
+    for seed, (name, binding) in enumerate(bindings.items()):
+        source = list(healthy(seed, 0.5, begin_ms=begin))
+        faulty = with_fault(iter(source), FAULTS[name][1], begin) if name in FAULTS else iter(source)
+        publish(binding, faulty)
+        for minute in range(20):
+            start = begin + minute * MINUTE_MS
+            of_minute = [each for each in source if start <= (each.time_ms or 0) < start + MINUTE_MS]
+            interval = (datetime.fromtimestamp((start + each) / 1000, UTC) for each in (0, MINUTE_MS))
+            levels.report_count(binding.address, *interval, len(of_minute))
+    clock, states = Clock(), dict[str, list[LevelState]]()
+    with Observer(mesh_alone.registry, CONNECTIONS, clock=clock) as observer:
+        for minute in range(1, 30):
+            clock.now_ms = begin + minute * MINUTE_MS
+            for report in observer.look():
+                for name, binding in bindings.items():
+                    if report.address == binding.address and report.measured.levels[0].measured_by is not None:
+                        assert report.measured.levels[0].measured_by is MeasuredBy.SOURCE_COUNT
+                        states.setdefault(name, []).append(LevelState(report.measured.levels[0].state))
+                        if name == "whole":
+                            assert report.measured.measurement.completeness == 1.0
+    assert states["loses"][-1] is LevelState.BROKEN
+    assert {*states["whole"]} == {*states["doubles"]} == {LevelState.MET}
+
+
+def test_promised_volumes_are_counted_by_offsets(mesh_alone: Mesh) -> None:
+    """In its log of ten minutes a source keeps a least of five minutes and breaks a most; an hour is longer than the log."""
+    volumes = [("volume", 30, "events/min"), ("maximumVolume", 20, "events/min"), ("volume", 10, "events/h")]
+    levels = [LEVELS[0].model_copy(update={"property": name, "value": v, "unit": u}) for name, v, u in volumes]
+    binding = product(mesh_alone, "counted", levels)
+    clock = Clock()
+    clock.now_ms = time.time_ns() // 1_000_000 - MINUTE_MS
+    at = [clock.now_ms - 10 * MINUTE_MS + each * 1000 for each in range(600)]
+    publish(binding, [EventReading(each, each, "s", f"i{each}", None, _record(each)) for each in at])
+    with Observer(mesh_alone.registry, CONNECTIONS, clock=clock) as observer:
+        (report,) = [each for each in observer.look() if each.address == binding.address]
+    assert [each.state for each in report.measured.levels] == ["met", "unknown", "broken"]
+    assert report.measured.levels[0].measured == "300 events came in the last 5 min"
+    assert report.measured.levels[1].reason == "the log does not reach back 1 h"
 
 
 def test_a_cluster_that_is_away_counts_against_its_ports(mesh_alone: Mesh) -> None:

@@ -32,20 +32,23 @@ def results_product() -> ProjectProduct:
 
 
 def register_results(registry: Registry, admins: ClusterAdmins) -> bool:
-    """Register the product and make its topic, where it is not registered; return whether that was needed.
+    """Register the product and make its topic, where it is not registered with this contract; return whether that was needed.
 
     Raises:
-        RegistrationRefused: the caller may not register it: a caller that may has to do so once.
+        RegistrationRefused: the caller may not register it: a caller that may has to do so once for each version of the contract.
         RegistryUnavailable: the registry did not answer.
         KafkaError: the topic could not be made.
     """
+    ours = results_product()
     try:
-        registry.product(RESULTS)
+        known = parse_schema(registry.refresh(RESULTS).schema_text)
     except NotRegistered:
-        (planned,) = plan([results_product()], registry, admins)
-        carry_out(planned, registry, admins)
-        return True
-    return False
+        known = None
+    if known is not None and known.fingerprint == ours.schema(ours.product.default_port).fingerprint:
+        return False
+    (planned,) = plan([ours], registry, admins)
+    carry_out(planned, registry, admins)
+    return True
 
 
 def record_of(address: Address, measured: MeasuredLevels, changed: Collection[str]) -> dict[str, Any]:
@@ -70,6 +73,7 @@ def record_of(address: Address, measured: MeasuredLevels, changed: Collection[st
                 "measured": each.measured,
                 "budget_left": each.budget_left,
                 "reason": each.reason,
+                "measured_by": None if each.measured_by is None else str(each.measured_by),
                 "since": each.since,
             }
             for each in measured.levels
