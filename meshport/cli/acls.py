@@ -30,7 +30,7 @@ from meshport.access import (
 from meshport.access.enforcement import named, summary
 from meshport.address import Address
 from meshport.cli.session import running_mesh
-from meshport.errors import ProjectError, RegistrationRefused
+from meshport.errors import KafkaError, ProjectError, RegistrationRefused
 from meshport.grants import Grant
 from meshport.kafka.clusters import KafkaClusters
 from meshport.local.process_logins import source_rights
@@ -42,6 +42,26 @@ from meshport.project.project import Project
 from meshport.registry import Registry
 
 _PAGE: Final = 1000
+
+
+def admit_own(mesh: Registry, clusters: KafkaClusters, address: Address, *, registered: bool) -> list[str]:
+    """Let a product of the mesh itself write its topic, and its readers read it; return what was allowed, for people.
+
+    Args:
+        mesh: the registry.
+        clusters: the connections to Kafka.
+        address: of the product.
+        registered: whether it was registered just now. Otherwise a login that may not change ACLs is no news: it is the
+            product's own.
+
+    Raises:
+        RegistryUnavailable: the registry did not answer.
+    """
+    try:
+        return MeshAcls(mesh, clusters).admit(address)
+    except KafkaError as error:
+        hint = "`meshport access drift` names what is missing"
+        return [f"{address.key} has no ACLs made by this login: {error.message}; {hint}"] if registered else []
 
 
 class MeshAcls:

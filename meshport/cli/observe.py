@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from meshport.cli.acls import admit_own
 from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, emit, log, say, table
 from meshport.cli.session import (
@@ -97,8 +98,11 @@ def observe(
 def _registered(mesh: Registry, clusters: KafkaClusters, *, once: bool) -> bool:
     """Register the product of the results where it is missing; return whether it need not be tried again."""
     try:
-        if register_results(mesh, ClusterAdmins(clusters)):
+        registered = register_results(mesh, ClusterAdmins(clusters))
+        if registered:
             log(f"registered {RESULTS}")
+        for line in admit_own(mesh, clusters, RESULTS, registered=registered):
+            log(line)
     except RegistrationRefused as error:
         log(f"results are not published: {RESULTS} is not registered, and this caller may not: {error.message}")
     except MeshError as error:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from meshport.cli.acls import admit_own
 from meshport.cli.applying import admin_of
 from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import say
@@ -43,8 +44,9 @@ def relay(
 ) -> None:
     """Publish the registry's own changes as mesh/changes, until interrupted.
 
-    The first run registers the product and creates its topic, for which its login needs the right to register mesh/changes;
-    the changes are recorded from then on, in the database, also while no relay runs. `meshport up` runs one by itself.
+    The first run registers the product and creates its topic and its ACLs, for which its login needs the right to register
+    mesh/changes; the changes are recorded from then on, in the database, also while no relay runs. Later runs may log in to
+    Kafka as mesh.changes, which may only write the topic. `meshport up` runs one by itself.
 
     Examples:
         meshport registry relay --database 'postgresql://meshport:${file:password}@db/registry'
@@ -59,8 +61,11 @@ def relay(
         work = Relay(url, mesh, kafka=clusters, keep_s=keep)
         admins = ClusterAdmins(clusters, admin_of)
         for each in plan(changes_project().products, mesh, admins):
+            address = each.product.product.address
             if each.changes:
                 carry_out(each, mesh, admins)
-                say(f"{each.product.product.address.key}: registered; changes are recorded from now on")
+                say(f"{address.key}: registered; changes are recorded from now on")
+            for line in admit_own(mesh, clusters, address, registered=bool(each.changes)):
+                say(line)
         with serving_metrics(metrics, work.readiness):
             work.run(stopped)

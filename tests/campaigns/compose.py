@@ -35,6 +35,8 @@ KILLED: Final = (
     "postgres",
     "registry-1",
     "registry-2",
+    "changes",
+    "observer",
     "artists",
     "relay",
     "sources",

@@ -106,6 +106,11 @@ def test_the_services_agree_with_each_other() -> None:
         assert SERVICES[name]["networks"]["default"]["aliases"] == ["registry"]
         assert SERVICES["apply"]["environment"]["MESHPORT_REGISTRY"] == f"http://registry:{registry['port']}"
     assert "PLAINTEXT://:9092" in SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"]
+    changes = parsed(COMMANDS["changes"])
+    assert changes["database"] == parsed(COMMANDS["registry-1"])["database"], (
+        "changes are rows of the registries' database"
+    )
+    assert changes["kafka"] == parsed(COMMANDS["observer"])["kafka"] == "kafka:9092"
     outbox = database_url(parsed(COMMANDS["relay"])["database"])
     assert outbox.set(drivername="") == database_url(SERVICES["artists"]["environment"]["ARTISTS_DATABASE"]).set(
         drivername=""

@@ -64,7 +64,10 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- fail "processors and sources run in a mesh project: `project.image` is an image that has it at /mesh, `project.volume` a volume with it" -}}
 {{- end -}}
 {{- if not $values.registry.enabled -}}
-{{- if and (or $processes $values.relays $values.project.image $values.project.volume) (not $values.registryUrl) -}}
+{{- if $values.changes.enabled -}}
+{{- fail "changes: they are published from the registry's database: enable `registry`, or `changes` in the release that has it" -}}
+{{- end -}}
+{{- if and (or $processes $values.relays $values.observer.enabled $values.project.image $values.project.volume) (not $values.registryUrl) -}}
 {{- fail "registryUrl: without a registry of its own (`registry.enabled`) this release needs the URL of one" -}}
 {{- end -}}
 {{- end -}}
@@ -76,7 +79,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- range $kind, $entries := dict "processors" $values.processors "sources" $values.sources "relays" $values.relays -}}
 {{- range $entry := $entries -}}
 {{- $name := include "meshport.process.name" (list $ $kind $entry) -}}
-{{- if or (hasKey $seen $name) (has $name (list (include "meshport.name" (list $ "registry")) (include "meshport.name" (list $ "members")))) -}}
+{{- if or (hasKey $seen $name) (has $name (list (include "meshport.name" (list $ "registry")) (include "meshport.name" (list $ "members")) (include "meshport.name" (list $ "changes")) (include "meshport.name" (list $ "observer")))) -}}
 {{- fail (printf "%s: two parts of this release would be named %s: give the entry another `name`" $kind $name) -}}
 {{- end -}}
 {{- $_ := set $seen $name true -}}
@@ -84,6 +87,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- if and $key (hasPrefix "http://" (include "meshport.registry.url" $)) -}}
 {{- fail (printf "%s: %s has an API key, which no process shows to a registry over HTTP: `registry.tls.secret`, or a `registryUrl` of https" $kind $name) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $kind := list "changes" "observer" -}}
+{{- $entry := index $values $kind -}}
+{{- if and $entry.enabled ($entry.registryKey.secret | default $values.registryKey.secret) (hasPrefix "http://" (include "meshport.registry.url" $)) -}}
+{{- fail (printf "%s has an API key, which no process shows to a registry over HTTP: `registry.tls.secret`, or a `registryUrl` of https" $kind) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (ne $values.registry.oidc.issuer "") (eq $values.registry.oidc.audience "") -}}

@@ -189,8 +189,9 @@ startupProbe:
 {{- /* The container of a process of the project: (list $ kind entry arguments). */ -}}
 {{- define "meshport.process.container" -}}
 {{- $root := index . 0 -}}{{- $values := $root.Values -}}{{- $entry := index . 2 -}}
+{{- $own := has (index . 1) (list "changes" "observer") -}}
 name: {{ index . 1 }}
-image: {{ $values.project.image | default (include "meshport.image" $root) }}
+image: {{ ternary "" $values.project.image $own | default (include "meshport.image" $root) }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
 args: {{- toYaml (index . 3) | nindent 2 }}
 env:
@@ -203,6 +204,9 @@ env:
       secretKeyRef:
         name: {{ .password.secret }}
         key: {{ .password.key | default "password" }}
+  {{- end }}
+  {{- if eq (index . 1) "changes" }}
+  {{- include "meshport.registry.database" $root | nindent 2 }}
   {{- end }}
   {{- if eq (index . 1) "processor" }}
   # The name of the pod outlives the pod: its successor gets the partitions back at once (KIP-345).

@@ -2,6 +2,10 @@
 {{- define "meshport.registry.env" -}}
 - name: HOME
   value: /tmp
+{{ include "meshport.registry.database" . }}
+{{- end -}}
+
+{{- define "meshport.registry.database" -}}
 - name: MESHPORT_REGISTRY_DATABASE
   value: {{ .Values.registry.database.url | quote }}
 - name: PGPASSWORD

@@ -194,8 +194,8 @@ def test_the_sources_own_counts_show_a_loss(mesh_alone: Mesh) -> None:
         for minute in range(20):
             start = begin + minute * MINUTE_MS
             of_minute = [each for each in source if start <= (each.time_ms or 0) < start + MINUTE_MS]
-            interval = (datetime.fromtimestamp((start + each) / 1000, UTC) for each in (0, MINUTE_MS))
-            levels.report_count(binding.address, *interval, len(of_minute))
+            begins, ends = (datetime.fromtimestamp((start + each) / 1000, UTC) for each in (0, MINUTE_MS))
+            levels.report_count(binding.address, begins, ends, len(of_minute))
     clock, states = Clock(), dict[str, list[LevelState]]()
     with Observer(mesh_alone.registry, CONNECTIONS, clock=clock) as observer:
         for minute in range(1, 30):
