@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from meshport.export.extract import Extract, PortLine, plain
 from meshport.export.odcs_property import Named, property_of
-from meshport.product import OutputPort, Product
+from meshport.product import OutputPort, Product, ServiceLevel
 from meshport.schema import Schema
 
 VERSION: Final = "v3.1.0"
@@ -113,10 +113,18 @@ def _servers(line: PortLine) -> list[dict[str, Any]] | None:
     }]  # fmt: skip
 
 
+def _element(level: ServiceLevel) -> str | None:
+    """Return what a level is about, as ODCS names it: a port, or fields of the contract (`port.field` for one of a port)."""
+    if level.element is None:
+        return level.port
+    names = [each.strip() for each in level.element.split(",")]
+    return ", ".join(f"{level.port}.{each}" if level.port else each for each in names)
+
+
 def _levels(line: PortLine) -> list[dict[str, Any]]:
     """Return the objectives of a line, and its retention in days or seconds; none for events that are kept forever."""
     found = [
-        {"property": each.property, "value": each.value, "unit": each.unit, "element": each.port}
+        {"property": each.property, "value": each.value, "unit": each.unit, "element": _element(each)}
         for each in line.product.sla_properties
         if each.port in {None, line.port.name}
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
@@ -133,8 +133,7 @@ def import_contracts(contracts: Mapping[str, OdcsContract], address: Address | N
         for entry, schema in ports:
             product.descriptor["outputPorts"].append(entry)
             product.schemas[f"{entry['name']}@{entry.get('major', 1)}"] = schema
-        names = {entry["name"] for entry, _ in ports}
-        levels += [each for each in _levels(contract, names) if each not in levels]
+        levels += [each for each in _levels(contract, ports) if each not in levels]
     if levels:
         product.descriptor["slaProperties"] = levels
     return product
@@ -250,16 +249,38 @@ def _retention(contract: OdcsContract) -> str | None:
     return f"{level.value:g}{_UNITS[level.unit]}" if level.value == int(level.value) else f"{int(level.value * 1000)}ms"
 
 
-def _levels(contract: OdcsContract, ports: set[str]) -> list[dict[str, Any]]:
+def _levels(contract: OdcsContract, ports: Sequence[tuple[Mapping[str, Any], Schema]]) -> list[dict[str, Any]]:
     """Return the service levels of a contract; objectives that are no number are left out."""
     found = []
+    fields = {str(entry["name"]): frozenset(schema.field_names) for entry, schema in ports}
+    # A contract of one table names its fields TABLE.FIELD; the name of the table is no port's then.
+    tables = {str(each.get("name")) for each in contract.elements}
     for each in contract.levels or ():
         if each.property == RETENTION or isinstance(each.value, bool) or not isinstance(each.value, int | float):
             continue
         level = {"property": each.property, "value": each.value, "unit": each.unit}
-        level["port"] = each.element if each.element in ports else None
+        level |= _element(each.element or "", fields, tables)
         found.append({key: value for key, value in level.items() if value is not None})
     return found
+
+
+def _element(text: str, fields: Mapping[str, frozenset[str]], tables: Collection[str]) -> dict[str, Any]:
+    """Return the port and the fields of the contract that `element` of a level names: `port`, `port.field, port.field`, `field`.
+
+    What the contract does not have is left out.
+    """
+    port, named = None, list[str]()
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        before, dot, name = part.partition(".")
+        if not dot and part in fields:
+            port = part
+        elif dot and name in fields.get(before, ()):
+            port = before
+            named.append(name)
+        else:
+            bare = name if dot and before in tables else part
+            named += [bare] if any(bare in each for each in fields.values()) else []
+    return {"port": port, "element": ", ".join(named) or None}
 
 
 def _refuse_contradictions(properties: Sequence[Mapping[str, Any]], schema: Schema, source: str) -> None:

@@ -96,6 +96,8 @@ def departures() -> ProductRegistration:
         slaProperties=[
             {"property": "timeliness", "value": 30, "unit": "s", "port": "events"},
             {"property": "completeness", "value": 99.5, "unit": "percent"},
+            {"property": "drift", "value": 20, "unit": "percent", "port": "events", "element": "delay_s, airport"},
+            {"property": "drift", "value": 30, "unit": "percent", "element": "airport"},
         ],
     )
     text = _text(_DEPARTURE)

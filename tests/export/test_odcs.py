@@ -80,6 +80,7 @@ def test_a_contract_says_what_the_line_promises(mesh_registry: Registry) -> None
     assert [each["name"] for each in _property(contract, "gate")["properties"]] == ["terminal", "number"]
     assert {"property": "retention", "value": 365, "unit": "d"} in contract["slaProperties"]
     assert contract["slaProperties"][0] == {"property": "timeliness", "value": 30.0, "unit": "s", "element": "events"}
+    assert contract["slaProperties"][2]["element"] == "events.delay_s, events.airport"
     assert contract["servers"][0]["host"] == "kafka-a:9092,kafka-b:9092"
     assert contract["schema"][0]["physicalName"] == "operations.departures.events.v2"
 
@@ -174,7 +175,8 @@ def test_a_contract_of_another_house_becomes_a_product() -> None:
     product = Product.model_validate(imported.descriptor)
     assert (str(product.address), product.owner) == ("mesh://ticket-sales/bookings", "ticket-sales")
     assert (product.default_port.key_fields, product.default_port.cleanup) == (("id",), "compact")
-    assert [(each.property, each.value, each.port) for each in product.sla_properties] == [("latency", 4, None)]
+    levels = [(each.property, each.value, each.port, each.element) for each in product.sla_properties]
+    assert levels == [("latency", 4, None, "at")]
     schema = imported.schemas["events@1"]
     assert schema.name == "ticket_sales.Bookings"
     types = {each["name"]: each["type"] for each in schema.fields}
