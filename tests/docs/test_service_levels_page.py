@@ -7,7 +7,7 @@ import re
 import shlex
 import time
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from tests.mesh_session import Mesh
 TEXT = (Path(__file__).parents[2] / "docs" / "service-levels.md").read_text(encoding="utf-8")
 (DESCRIPTOR,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 (COMMANDS,) = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-FOLLOWING, REQUIRING = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+REPORTING, FOLLOWING, REQUIRING = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 CONTRACT = parse_schema(
     json.dumps(
         {
@@ -85,10 +85,16 @@ def test_the_page(on_mesh: Run, mesh: Mesh) -> None:
     (facts,) = json_lines.lines
     levels = {each["property"]: each for each in facts["service_levels"]["levels"]}
     states = {name: each["state"] for name, each in levels.items()}
-    assert states == dict.fromkeys(levels, "met") | {"drift": "unknown"}
+    assert states == dict.fromkeys(levels, "met") | {"drift": "unknown", "volume": "unknown"}
+    assert levels["completeness"]["measured_by"] == "sequence"
     assert levels["timeliness"]["budget_left"] == 1
     assert facts["service_levels"]["state"] == "unknown"
     assert facts["service_levels"]["measurement"]["completeness"] == 1
+
+    hour = datetime(2026, 1, 1, tzinfo=UTC)
+    told = {"registry_url": mesh.url, "begin": hour, "end": hour + timedelta(hours=1), "rows": 7}
+    exec(REPORTING.replace("operations/departures", f"{domain}/departures"), told)
+    assert [each.count for each in mesh.registry.service_levels.counts(binding.address)] == [7]
 
     mesh.registry.refresh(binding.address)
     given: dict[str, Any] = {"mesh": mesh.registry, "kafka": CONNECTIONS, "show": print}
