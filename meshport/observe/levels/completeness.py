@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshport.observe.levels.outcome import Outcome, instant_text, percent, unknown
+from meshport.observe.levels.outcome import LevelOutcome, instant_text, percent, unknown
 from meshport.observe.levels.source_counting import CountedFacts
 from meshport.service_levels import LevelState, MeasuredBy, Volume
 
@@ -18,7 +18,7 @@ __all__ = ["by_count", "by_shape"]
 _LITTLE: Final = 0.25
 
 
-def by_count(allowed: float, counted: CountedFacts) -> Outcome:
+def by_count(allowed: float, counted: CountedFacts) -> LevelOutcome:
     """Judge a promise of completeness by the source's own count.
 
     Args:
@@ -40,10 +40,10 @@ def by_count(allowed: float, counted: CountedFacts) -> Outcome:
         reason = f"{lost}, and {percent(allowed)} may be"
     else:
         state = LevelState.MET
-    return Outcome(state, measured, budget, reason, MeasuredBy.SOURCE_COUNT)
+    return LevelOutcome(state, measured, budget, reason, MeasuredBy.SOURCE_COUNT)
 
 
-def by_shape(volume: Volume | None, reason: str) -> Outcome:
+def by_shape(volume: Volume | None, reason: str) -> LevelOutcome:
     """Return what is known of a completeness without a count and without numbers: how many events came a day before.
 
     Args:
@@ -53,4 +53,4 @@ def by_shape(volume: Volume | None, reason: str) -> Outcome:
     if volume is None or not volume.day_before:
         return unknown(reason)
     measured = f"{percent(volume.last_hour / volume.day_before)} of the same hour a day before"
-    return Outcome(LevelState.UNKNOWN, measured, None, reason, MeasuredBy.SHAPE)
+    return LevelOutcome(LevelState.UNKNOWN, measured, None, reason, MeasuredBy.SHAPE)

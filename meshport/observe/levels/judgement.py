@@ -16,7 +16,7 @@ from typing import Final
 
 from meshport.compat.service_levels import delay_ms, promise_text, property_of, share
 from meshport.observe.levels.completeness import by_count, by_shape
-from meshport.observe.levels.outcome import Outcome, percent, span, unknown
+from meshport.observe.levels.outcome import LevelOutcome, percent, span, unknown
 from meshport.observe.levels.port_measures import Measures
 from meshport.observe.levels.promises import COMPLETENESS, DELAYS, DRIFT, INTERVALS, Promises
 from meshport.observe.levels.tally import SpanCount, Tally
@@ -79,7 +79,7 @@ def judged(
     return tuple(found)
 
 
-def _judge(level: ServiceLevel, measures: Measures) -> Outcome:
+def _judge(level: ServiceLevel, measures: Measures) -> LevelOutcome:
     name, limit_ms, part = property_of(level), delay_ms(level), share(level)
     if name in DELAYS and limit_ms is not None:
         return _delay(limit_ms, measures)
@@ -99,7 +99,7 @@ def _judge(level: ServiceLevel, measures: Measures) -> Outcome:
     return unknown(_UNMEASURED)
 
 
-def _completeness(allowed: float, measures: Measures) -> Outcome:
+def _completeness(allowed: float, measures: Measures) -> LevelOutcome:
     """Judge by the source's own count, else by the numbers of the facts, else by neither."""
     if measures.counted is not None:
         return by_count(allowed, measures.counted)
@@ -109,7 +109,7 @@ def _completeness(allowed: float, measures: Measures) -> Outcome:
     return by_shape(measures.volume, measures.uncountable or _UNCOUNTED)
 
 
-def _share(allowed: float, tally: Tally, now_ms: int, words: str) -> Outcome:
+def _share(allowed: float, tally: Tally, now_ms: int, words: str) -> LevelOutcome:
     recent, hour, day = tally.recent(now_ms), tally.hour(now_ms), tally.day(now_ms)
     if not day.total:
         return unknown("nothing was measured in the last day")
@@ -119,10 +119,10 @@ def _share(allowed: float, tally: Tally, now_ms: int, words: str) -> Outcome:
     measured = f"{percent(1 - shown.missed / shown.total)} in the last {within}"
     for counted, within in ((recent, "five minutes"), (hour, "hour")):
         if recent.missed and _is_beyond(counted, allowed):
-            return Outcome(LevelState.BROKEN, measured, budget, _misses(counted, words, within, allowed))
+            return LevelOutcome(LevelState.BROKEN, measured, budget, _misses(counted, words, within, allowed))
     if budget < _LITTLE and day.missed >= _LEAST_MISSED and _is_beyond(day, allowed * (1 - _LITTLE)):
-        return Outcome(LevelState.AT_RISK, measured, budget, _misses(day, words, "day", allowed))
-    return Outcome(LevelState.MET, measured, budget, _misses(day, words, "day", allowed))
+        return LevelOutcome(LevelState.AT_RISK, measured, budget, _misses(day, words, "day", allowed))
+    return LevelOutcome(LevelState.MET, measured, budget, _misses(day, words, "day", allowed))
 
 
 def _misses(counted: SpanCount, words: str, within: str, allowed: float) -> str:
@@ -139,7 +139,7 @@ def _is_beyond(counted: SpanCount, allowed: float) -> bool:
     return counted.missed >= _LEAST_MISSED and counted.missed > expected + chance
 
 
-def _delay(limit_ms: float, measures: Measures) -> Outcome:
+def _delay(limit_ms: float, measures: Measures) -> LevelOutcome:
     tally = measures.late.get(limit_ms)
     if tally is None:
         return unknown(_UNMEASURED)
@@ -155,7 +155,7 @@ def _delay(limit_ms: float, measures: Measures) -> Outcome:
     return found._replace(measured=quantiles)
 
 
-def _interval(name: str, limit_ms: float, measures: Measures) -> Outcome:
+def _interval(name: str, limit_ms: float, measures: Measures) -> LevelOutcome:
     newest = measures.newest_fact_ms if name == "freshness" else measures.newest_ms
     if newest is None:
         return unknown(_SILENT)
@@ -164,13 +164,13 @@ def _interval(name: str, limit_ms: float, measures: Measures) -> Outcome:
     age = max(0.0, measures.now_ms - newest)
     measured, budget = f"{span(age)} since the newest {'fact' if name == 'freshness' else 'event'}", 1 - age / limit_ms
     if age > limit_ms:
-        return Outcome(LevelState.BROKEN, measured, budget, f"nothing new has come for {span(age)}")
+        return LevelOutcome(LevelState.BROKEN, measured, budget, f"nothing new has come for {span(age)}")
     if age > _NEAR * limit_ms:
-        return Outcome(LevelState.AT_RISK, measured, budget, f"nothing new has come for {span(age)}")
-    return Outcome(LevelState.MET, measured, budget, f"something new came {span(age)} ago")
+        return LevelOutcome(LevelState.AT_RISK, measured, budget, f"nothing new has come for {span(age)}")
+    return LevelOutcome(LevelState.MET, measured, budget, f"something new came {span(age)} ago")
 
 
-def _drift(allowed: float, measures: Measures) -> Outcome:
+def _drift(allowed: float, measures: Measures) -> LevelOutcome:
     if measures.drift is None:
         return unknown("the values of this time a day before are not known")
     if not measures.drift:
@@ -180,6 +180,8 @@ def _drift(allowed: float, measures: Measures) -> Outcome:
     budget = 1 - distance / allowed if allowed > 0 else float(not distance)
     measured = f"{field} is {percent(distance)} apart from the day before"
     if distance > allowed:
-        return Outcome(LevelState.BROKEN, measured, budget, f"the values of {measured}, and {percent(allowed)} may be")
+        return LevelOutcome(
+            LevelState.BROKEN, measured, budget, f"the values of {measured}, and {percent(allowed)} may be"
+        )
     state = LevelState.AT_RISK if distance > _NEAR * allowed else LevelState.MET
-    return Outcome(state, measured, budget, f"the values of {measured}")
+    return LevelOutcome(state, measured, budget, f"the values of {measured}")

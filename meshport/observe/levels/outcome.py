@@ -8,10 +8,10 @@ from typing import NamedTuple
 from meshport.event.attributes import rfc3339
 from meshport.service_levels import LevelState, MeasuredBy
 
-__all__ = ["Outcome", "instant_text", "percent", "span", "unknown"]
+__all__ = ["LevelOutcome", "instant_text", "percent", "span", "unknown"]
 
 
-class Outcome(NamedTuple):
+class LevelOutcome(NamedTuple):
     """The judgement of one promise.
 
     Attributes:
@@ -29,9 +29,9 @@ class Outcome(NamedTuple):
     by: MeasuredBy | None = None
 
 
-def unknown(reason: str, measured: str | None = None) -> Outcome:
+def unknown(reason: str, measured: str | None = None) -> LevelOutcome:
     """Return the outcome of what is not known, with the reason."""
-    return Outcome(LevelState.UNKNOWN, measured, None, reason)
+    return LevelOutcome(LevelState.UNKNOWN, measured, None, reason)
 
 
 def percent(part: float) -> str:

@@ -49,7 +49,7 @@ class PortObservation:
         port: its declaration.
         schemas: looks schemas up, usually in a registry.
         limit: the most messages that are read at a look, about.
-        counts: asks for what the source of the port counted; None where nobody knows.
+        counts: asks for what the source of the port counted; None for a mesh without a registry.
     """
 
     def __init__(  # noqa: PLR0917 - all of them are needed

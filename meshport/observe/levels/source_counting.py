@@ -25,7 +25,7 @@ __all__ = ["CountedFacts", "CountingPass", "SourceCounting"]
 AT_A_LOOK: Final = 50_000
 """The most messages of a port that are read at a look to count them."""
 MOST_READ: Final = 1_000_000
-"""The most messages that are read for an interval. So many ids are told apart exactly (a sketch of 2^20 hashes)."""
+"""The most messages that are read for an interval. So many ids are counted exactly (a sketch of 2^20 hashes)."""
 SKEW_MS: Final = 300_000
 """By how much the clock that gave an event its time may be ahead of the one that recorded it."""
 PATIENCE_MS: Final = RECENT_MS

@@ -14,7 +14,7 @@ from math import sqrt
 from typing import Final
 
 from meshport.compat.service_levels import property_of, rate_of
-from meshport.observe.levels.outcome import Outcome, percent, span, unknown
+from meshport.observe.levels.outcome import LevelOutcome, percent, span, unknown
 from meshport.observe.levels.tally import RECENT_MS
 from meshport.product import ServiceLevel
 from meshport.service_levels import LevelState, Volume
@@ -50,7 +50,7 @@ def span_of(level: ServiceLevel) -> int | None:
     return None if found is None else max(RECENT_MS, found[1])
 
 
-def judge_volume(level: ServiceLevel, found: dict[int, CountInSpan]) -> Outcome:
+def judge_volume(level: ServiceLevel, found: dict[int, CountInSpan]) -> LevelOutcome:
     """Judge a promise of a volume.
 
     Args:
@@ -75,10 +75,10 @@ def judge_volume(level: ServiceLevel, found: dict[int, CountInSpan]) -> Outcome:
         kept = counted.events <= limit
         budget = 1 - counted.events / limit if limit > 0 else float(kept)
     state = LevelState.BROKEN if not kept else LevelState.AT_RISK if budget < _LITTLE else LevelState.MET
-    return Outcome(state, came, budget, f"{came}, and {promise}")
+    return LevelOutcome(state, came, budget, f"{came}, and {promise}")
 
 
-def judge_volume_drift(allowed: float, volume: Volume | None) -> Outcome:
+def judge_volume_drift(allowed: float, volume: Volume | None) -> LevelOutcome:
     """Judge a promise that the volume keeps the shape of its day or week.
 
     Args:
@@ -103,9 +103,9 @@ def judge_volume_drift(allowed: float, volume: Volume | None) -> Outcome:
     budget = 1 - distance / allowed if allowed > 0 else float(not distance)
     if distance > allowed:
         reason = f"{measured}: {percent(distance)} apart beyond chance, and {percent(allowed)} may be"
-        return Outcome(LevelState.BROKEN, measured, budget, reason)
+        return LevelOutcome(LevelState.BROKEN, measured, budget, reason)
     state = LevelState.AT_RISK if distance > _NEAR * allowed and distance > 0 else LevelState.MET
-    return Outcome(state, measured, budget, measured)
+    return LevelOutcome(state, measured, budget, measured)
 
 
 def _apart(now: int, before: int) -> float:
