@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from tests.registry.schemas import plays, waiver_of_track
 API: Final = "/api/v1"
 GUID: Final = UUID("6f0c2f4e-93a1-4a39-8e0c-2f6a1d7f1c55")
 LINE: Final = Address.parse("player/plays/events@1")
+HOUR: Final = (datetime(2026, 1, 1, 0, tzinfo=UTC), datetime(2026, 1, 1, 1, tzinfo=UTC))
 OF_LINE: Final = "{domain}/{product}/{port}"
 
 NOT_ASKED: Final = {("GET", f"{API}/gate/rules"): "the library has the rules: `meshport.compat.RULES`"}
@@ -83,6 +85,8 @@ CALLS: Final[dict[tuple[str, str], Callable[[Registry], object]]] = {
     ("GET", f"/service-levels/{OF_LINE}"): lambda r: r.service_levels.of(LINE),
     ("GET", f"/service-levels/{OF_LINE}/history"): lambda r: r.service_levels.history(LINE),
     ("PUT", f"/service-levels/{OF_LINE}"): lambda r: r.service_levels.report(LINE, empty(MeasuredLevels)),
+    ("GET", f"/service-levels/{OF_LINE}/counts"): lambda r: r.service_levels.counts(LINE),
+    ("POST", f"/service-levels/{OF_LINE}/counts"): lambda r: r.service_levels.report_count(LINE, *HOUR, 1),
     ("GET", f"/profiles/{OF_LINE}"): lambda r: r.service_levels.profile(LINE),
     ("PUT", f"/profiles/{OF_LINE}"): lambda r: r.service_levels.report_profile(empty(PortProfile, address=LINE)),
     ("GET", "/access"): lambda r: r.access.list(),

@@ -42,8 +42,9 @@ from meshport_registry.subject_names import DEFAULT_CONTEXT, GLOBAL_CONTEXT, rea
 from meshport_registry.values import RowNumber
 
 _Body = TypeVar("_Body", bound=BaseModel)
-READING: Final = frozenset({Action.PROBE, Action.DISCOVER, Action.AUDIT, Action.OBSERVE})
-"""The actions that change nothing that anybody declared; a report of what was measured has no entry in the audit."""
+READING: Final = frozenset({Action.PROBE, Action.DISCOVER, Action.AUDIT, Action.OBSERVE, Action.WRITE})
+"""The actions that change nothing that anybody declared. A report of what was measured, or of how many events a source has, has
+no entry in the audit."""
 _TRUE: Final = frozenset({"true", "1", "yes", "on", "y", "t"})
 
 
