@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from meshport.newer import OrNewer
+from meshport.processor_reports import ProcessorSummary
 from meshport.product.descriptor import Archetype, Status
 from meshport.product.input_port import AddressText
 from meshport.service_levels import LevelState
@@ -61,6 +62,7 @@ class FlowProduct(_FlowsResponse):
         owner: of the product.
         status: of the product.
         state: how its promises are kept, as measured; None where none is measured.
+        processor: what builds it, as observed; None where no processor does, or none was observed.
         distance: the number of steps from the product that was asked for, negative upstream, positive downstream.
         fields: of the port's contract, in order.
         unknown: the fields whose origin its declaration does not say; all of them for a derived product whose steps are Python.
@@ -71,6 +73,7 @@ class FlowProduct(_FlowsResponse):
     owner: str
     status: OrNewer[Status]
     state: OrNewer[LevelState] | None = None
+    processor: ProcessorSummary | None = None
     distance: int
     fields: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from meshport.metrics.readiness import Readiness
 from meshport.observe.levels.observer import INTERVAL_S, LIMIT, Observer, PortReport
 from meshport.observe.levels.reporting import Reporting
 from meshport.observe.levels.results import RESULTS, register_results
+from meshport.observe.processors.observer import ProcessorObserver, ProcessorReporting
 from meshport.observe.reading_groups import GroupObserver
 from meshport.registry import Registry
 from meshport.service_levels import LevelState
@@ -51,11 +52,12 @@ def observe(
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure how ports keep their promises and report it, until interrupted.
+    """Measure how ports keep their promises and whether processors run, and report it, until interrupted.
 
     Each port's topic is read without a group, a bounded number of events at a look. What is measured is kept by the registry
     (`meshport resolve` shows it), published in mesh/service-levels, and shown as metrics. A change of a state is a line of the
-    log. Once a minute the consumer groups that read each port are reported too (`meshport readers` shows them). `meshport up`
+    log. Once a minute the consumer groups that read each port are reported too (`meshport readers` shows them); of each derived
+    product, the catalog shows whether its processor runs, its lag, and the newest events that it quarantined. `meshport up`
     runs it too. At a registry with identities it needs the action `observe`, as the group mesh-observers has it;
     mesh/service-levels is registered by the first observer that may.
 
@@ -71,8 +73,9 @@ def observe(
         open_registry(registry) as mesh,
         Observer(mesh, clusters, interval_s=interval, limit=limit) as observer,
         Reporting(mesh, clusters) as reporting,
+        ProcessorObserver(clusters, interval_s=interval) as processors,
     ):
-        groups = GroupObserver(mesh, clusters)
+        groups, reporting_processors = GroupObserver(mesh, clusters), ProcessorReporting(mesh)
         registers = True
         while True:
             try:
@@ -80,6 +83,7 @@ def observe(
                 reports = observer.look()
                 taken = reporting.report(reports)
                 groups.report(observer.bindings)
+                taken = reporting_processors.report(processors.look(observer.products)) and taken
                 OBSERVER_LOOKS.labels("done" if taken else "unanswered").inc()
                 readiness.meet(_LOOKED)
                 _show(reports, json=json, once=once)

@@ -29,7 +29,14 @@ _Answer = TypeVar("_Answer")
 
 # Of a request about a group that ended meanwhile, or that this login may not see.
 _PASSED: Final = frozenset({ClientError.GROUP_ID_NOT_FOUND, ClientError.GROUP_AUTHORIZATION_FAILED})
-_GONE: Final = frozenset({ClientError.UNKNOWN_TOPIC_OR_PART, ClientError.TOPIC_AUTHORIZATION_FAILED})
+_GONE: Final = frozenset(
+    {
+        ClientError.UNKNOWN_TOPIC_OR_PART,
+        ClientError.TOPIC_AUTHORIZATION_FAILED,
+        ClientError._UNKNOWN_PARTITION,  # noqa: SLF001 - of a topic with fewer; public under this spelling only
+        ClientError._NOENT,  # noqa: SLF001 - of each, where none that is asked for exists; as above
+    }
+)
 
 
 class GroupMember(NamedTuple):
@@ -81,6 +88,7 @@ class ClusterGroups:
 
     Attributes:
         kafka: the connection to the cluster.
+        hidden: of the groups that the last `describe` was asked for, those that this login may not see.
 
     Raises:
         BrokerUnavailable: no broker answers.
@@ -89,6 +97,7 @@ class ClusterGroups:
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self.kafka = kafka
+        self.hidden: set[str] = set()
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         if is_in_memory(self._metadata().cluster_id):
             raise KafkaError(
@@ -101,6 +110,14 @@ class ClusterGroups:
             return self._client.list_topics(timeout=ANSWER_S)
         except KafkaException as error:
             raise unreachable(self.kafka, error, f"no broker answers at {self.kafka.bootstrap_servers}") from error
+
+    def partitions(self) -> dict[str, int]:
+        """Return how many partitions each topic has that this login may see.
+
+        Raises:
+            BrokerUnavailable: no broker answered.
+        """
+        return {name: len(each.partitions) for name, each in self._metadata().topics.items()}
 
     def names(self) -> list[str]:
         """Return the names of the groups that this login may see.
@@ -122,6 +139,7 @@ class ClusterGroups:
             KafkaError: a coordinator did not answer.
         """
         names = list(names)
+        self.hidden = set()
         if not names:
             return []
         described = {}
@@ -163,8 +181,17 @@ class ClusterGroups:
 
     def _described(self, name: str, asked: list[Future[ConsumerGroupDescription]]) -> ConsumerGroupDescription | None:
         """Return the answer to the first question, and of a further call that to another one."""
-        again = asked.pop() if asked else self._client.describe_consumer_groups([name], request_timeout=ANSWER_S)[name]
-        return _unless_passed(again, name)
+        again: Future[ConsumerGroupDescription] = (
+            asked.pop() if asked else self._client.describe_consumer_groups([name], request_timeout=ANSWER_S)[name]
+        )
+        try:
+            return answer_of(again, _unseen(name))
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSED:
+                raise
+            if error.args[0].code() == ClientError.GROUP_AUTHORIZATION_FAILED:
+                self.hidden.add(name)
+            return None
 
     def bounds(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Return (first offset, end offset) of partitions; one that does not exist is left out.

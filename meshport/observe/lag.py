@@ -8,7 +8,7 @@ group's offset on: its first event says since when the group is late, and a shor
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
@@ -130,7 +130,22 @@ class GroupLags:
             KafkaError: the cluster did not answer.
         """
         groups = self._groups.describe([group] if group is not None else self._groups.names())
-        read = [_only(each, topics) for each in groups]
+        return self.of([_only(each, topics) for each in groups])
+
+    def groups(self, names: Iterable[str]) -> tuple[list[ConsumerGroup], frozenset[str]]:
+        """Return the groups of these names, without those that do not exist; and the names that this login may not see.
+
+        Raises:
+            KafkaError: the cluster did not answer.
+        """
+        return self._groups.describe(names), frozenset(self._groups.hidden)
+
+    def of(self, read: Sequence[ConsumerGroup]) -> list[PartitionLag]:
+        """Return the lag of groups that were just described, by partition, ordered by group and partition.
+
+        Raises:
+            KafkaError: the cluster did not answer.
+        """
         bounds = self._groups.bounds({each for one in read for each in one.partitions})
         unread = self._unread(read, bounds)
         now_ms = time.time() * 1000

@@ -46,6 +46,7 @@ from meshport.registry.login import RegistryLogin
 from meshport.registry.measured import RegistryLevels
 from meshport.registry.policies import RegistryPolicies
 from meshport.registry.problems import RegistryProblems
+from meshport.registry.processors import RegistryProcessors
 from meshport.registry.requests import Requests, Transport, login_of, parse_response
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
@@ -446,6 +447,11 @@ class Registry:
     def service_levels(self) -> RegistryLevels:
         """Measured service levels."""
         return RegistryLevels(self._requests)
+
+    @property
+    def processors(self) -> RegistryProcessors:
+        """What observers report of processors."""
+        return RegistryProcessors(self._requests)
 
     @property
     def access(self) -> RegistryGrants:

@@ -28,7 +28,9 @@ from meshport_registry import (
     mesh_api,
     policies_api,
     problems_api,
+    processors_api,
     profiles_api,
+    quarantine_api,
     service_levels_api,
 )
 from meshport_registry.access import api as access_api
@@ -73,6 +75,8 @@ _MESH_ROUTERS: Final = (
     service_levels_api.router,
     profiles_api.router,
     seen_readers_api.router,
+    processors_api.router,
+    quarantine_api.router,
     policies_api.router,
     access_api.router,
     problems_api.router,

@@ -16,11 +16,13 @@ from meshport.field_flows import FieldFlow, FieldFlows, FlowProduct, ProductRead
 from meshport.process.logic.declared_reads import ReadPort
 from meshport.process.logic.field_lineage import FieldLineage, FieldOrigin, declared_lineage
 from meshport.process.logic.fields_read import within
+from meshport.processor_reports import ProcessorStatus, ProcessorSummary
 from meshport.product import Product
 from meshport.product.lines import utc_today
 from meshport.schema import Schema
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh
+from meshport_registry.processors import processors_of
 from meshport_registry.products import (
     DefaultCluster,
     bindings_of,
@@ -65,13 +67,16 @@ def field_flows(
     flows = [flow for guid, each in products.items() for flow in each.flows(lineages[guid], mesh)]
     if field is not None:
         flows = _connected(flows, asked.address, field)
+    processors = processors_of(
+        connection, {guid: each.address for guid, each in products.items() if each.product.process is not None}
+    )
     through = {each.of_product for flow in flows for each in (flow.source, flow.reader)} | {asked.address.of_product}
     shown = {guid: each for guid, each in products.items() if field is None or each.address.of_product in through}
     return FieldFlows(
         address=asked.address.of_product,
         field=field,
         products=tuple(
-            products[guid].node(distance, lineages[guid])
+            products[guid].node(distance, lineages[guid], processors.get(guid))
             for guid, distance in sorted(distances.items(), key=lambda item: (item[1], products[item[0]].address))
             if guid in shown
         ),
@@ -201,16 +206,18 @@ class _Product:
                     by=each.by,
                 )
 
-    def node(self, distance: int, lineage: FieldLineage | None) -> FlowProduct:
+    def node(self, distance: int, lineage: FieldLineage | None, processor: ProcessorStatus | None) -> FlowProduct:
         """Return the product as the lineage shows it."""
         names = self.schema.field_names
-        derived, levels = bool(self.product.input_ports), self.bound.service_levels
+        derived, levels, now = bool(self.product.input_ports), self.bound.service_levels, datetime.now(UTC)
+        report = None if processor is None else processor.report
         return FlowProduct(
             address=self.address,
             archetype=self.product.archetype,
             owner=self.product.owner,
             status=self.product.status,
-            state=None if levels is None else levels.state_at(datetime.now(UTC)),
+            state=None if levels is None else levels.state_at(now),
+            processor=None if report is None else ProcessorSummary.of(report, now),
             distance=distance,
             fields=names,
             unknown=() if not derived else names if lineage is None else lineage.unknown,

@@ -28,6 +28,7 @@ _OF_PRODUCT: Final = (
     tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant,
     tables.service_level, tables.service_level_history, tables.source_count, tables.port_profile,
     tables.line_observation, tables.seen_reader,
+    tables.processor, tables.quarantine,
 )  # fmt: skip
 
 

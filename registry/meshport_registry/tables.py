@@ -237,6 +237,27 @@ seen_reader = Table(
     Column("caller", Text),
 )
 
+# What an observer found last of the processor that builds a line, as JSON; since when it is in that state.
+processor = Table(
+    "processor",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("since", BigInteger, nullable=False),
+    Column("report", Text, nullable=False),
+)
+
+# The newest events that the processor of a line quarantined, and the newest late ones, as JSON.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("report", Text, nullable=False),
+)
+
 input_port = Table(
     "input_port",
     metadata,

@@ -12,6 +12,7 @@ from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport.schema import Schema
 from tests.catalog.past import register_past
+from tests.catalog.processors import register_processors
 from tests.registry.schemas import product, schema
 from tests.repository import ROOT
 
@@ -107,6 +108,7 @@ def register_mesh(registry: Registry) -> None:
     for one, schemas in airline():
         registry.register(one, schemas)
     register_past(registry)
+    register_processors(registry)
     old = registry.product(Address("network", "old-delays"))
     registry.deprecate(
         UUID(old.guid), Deprecation(on=date(2030, 6, 30), successor=Address("network", "delays-by-airport"))

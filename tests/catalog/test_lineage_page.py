@@ -81,7 +81,7 @@ def test_health_is_on_the_lineage(http: httpx2.Client, registry: Registry) -> No
     assert '<span class="badge broken">broken</span>' in page
     labels = [each["label"] for each in http.get(PAGE).json()["graph"]["nodes"] if each["kind"] == "product"]
     assert labels == [
-        "artists/onboardings (broken)",
+        "broken: artists/onboardings",
         "player/plays",
         "listening/plays-by-artist",
         "payments/artist-royalties",

@@ -10,6 +10,8 @@ from confluent_kafka import Producer as ClientProducer
 
 from meshport.binding import Binding
 from meshport.kafka.consumer import Consumer
+from meshport.kafka.groups import ClusterGroups
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.observe import lag
 from meshport.observe.lag import GroupLags, PartitionLag, Unread, total_of
 from meshport.ports.subscriber import Subscriber
@@ -150,3 +152,12 @@ def test_who_holds_a_partition(mesh: Mesh, lags: GroupLags, port: Binding, group
         take(subscriber, 2)
         subscriber.commit()
         assert of(lags, port, group).unread is not None
+
+
+def test_a_partition_that_a_topic_does_not_have_is_left_out(mesh: Mesh, port: Binding) -> None:
+    """The bounds of a topic with fewer partitions than are asked for are those that it has."""
+    asked = [TopicPartition(port.topic, each) for each in (0, 7)]
+    groups = ClusterGroups(mesh.kafka)
+    found = groups.bounds(asked)
+    assert groups.bounds([TopicPartition("tests.nothing", 0)]) == {}
+    assert set(found) == {TopicPartition(port.topic, 0)}

@@ -21,6 +21,8 @@ from meshport.generations import Phase, Switch
 from meshport.grants import AccessRequest, GrantApproval, GrantedAcl
 from meshport.port_profile import PortProfile
 from meshport.problems import ProblemReportRequest
+from meshport.processor_reports import ProcessorReport
+from meshport.quarantine_report import QuarantineReport
 from meshport.registry import Registry
 from meshport.seen_readers import GroupReports
 from meshport.service_levels import MeasuredLevels
@@ -87,6 +89,10 @@ CALLS: Final[dict[tuple[str, str], Callable[[Registry], object]]] = {
     ("PUT", f"/service-levels/{OF_LINE}"): lambda r: r.service_levels.report(LINE, empty(MeasuredLevels)),
     ("GET", f"/service-levels/{OF_LINE}/counts"): lambda r: r.service_levels.counts(LINE),
     ("POST", f"/service-levels/{OF_LINE}/counts"): lambda r: r.service_levels.report_count(LINE, *HOUR, 1),
+    ("GET", f"/processors/{OF_LINE}"): lambda r: r.processors.of(LINE),
+    ("PUT", f"/processors/{OF_LINE}"): lambda r: r.processors.report(LINE, empty(ProcessorReport)),
+    ("GET", f"/quarantine/{OF_LINE}"): lambda r: r.processors.quarantine(LINE),
+    ("PUT", f"/quarantine/{OF_LINE}"): lambda r: r.processors.report_quarantine(empty(QuarantineReport, address=LINE)),
     ("GET", f"/profiles/{OF_LINE}"): lambda r: r.service_levels.profile(LINE),
     ("PUT", f"/profiles/{OF_LINE}"): lambda r: r.service_levels.report_profile(empty(PortProfile, address=LINE)),
     ("GET", "/access"): lambda r: r.access.list(),

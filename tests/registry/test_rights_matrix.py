@@ -47,6 +47,8 @@ LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
 ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
 PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
 SEEN_READERS: Final = "/api/v1/seen-readers/{domain}/{product}"
+PROCESSOR: Final = "/api/v1/processors/{domain}/{product}/{port}"
+QUARANTINE: Final = "/api/v1/quarantine/{domain}/{product}/{port}"
 LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/"): KNOWN,
@@ -129,6 +131,10 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", SEEN_READERS): KNOWN,
     ("GET", f"{SEEN_READERS}/{{port}}"): KNOWN,
     ("PUT", f"{SEEN_READERS}/{{port}}"): ADMIN,
+    ("GET", PROCESSOR): KNOWN,
+    ("PUT", PROCESSOR): ADMIN,
+    ("GET", QUARANTINE): READERS,
+    ("PUT", QUARANTINE): ADMIN,
     ("GET", "/api/v1/glossary"): KNOWN,
     ("PUT", "/api/v1/glossary/{domain}"): OWNERS,
     ("GET", "/api/v1/problems"): KNOWN,
@@ -170,6 +176,7 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("POST", "/catalog/reports/{number}/close"): OWNERS,
     ("GET", "/catalog/lineage/{domain}/{product}"): KNOWN,
     ("GET", "/catalog/data/{domain}/{product}"): READERS,
+    ("GET", "/catalog/quarantine/{domain}/{product}"): READERS,
     ("GET", ACTIVITY): KNOWN,
     ("POST", f"{ACTIVITY}/deprecate"): OWNERS,
     ("POST", f"{ACTIVITY}/activate"): OWNERS,

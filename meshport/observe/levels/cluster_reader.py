@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Final, Self
 
-from meshport.errors import BrokerUnavailable, KafkaError
+from meshport.errors import BrokerUnavailable, KafkaError, TopicError
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.groups import ClusterGroups
@@ -21,6 +21,7 @@ Bounds = Mapping[TopicPartition, tuple[int, int]]
 
 _BATCH: Final = 1000
 _PATIENCE_S: Final = 20.0
+_KNOWN_S: Final = 5.0  # a list of all topics is not asked for more often
 # It fetches little beyond what a look wants.
 _LITTLE: Final = {
     "enable.partition.eof": True,
@@ -50,6 +51,8 @@ class ClusterReader:
             self._asker = opened.enter_context(Consumer(kafka))
             self._groups = _groups(kafka)
             self._close = opened.pop_all()
+        self._known: dict[str, int] = {}
+        self._known_until = 0.0
         self.unread: set[TopicPartition] = set()
 
     def bounds(self, topics: Mapping[str, int]) -> dict[TopicPartition, tuple[int, int]]:
@@ -62,8 +65,11 @@ class ClusterReader:
             KafkaError: a leader did not answer.
         """
         if self._groups is not None:
+            self._look_up(self._groups, topics)
             return self._groups.bounds(
-                TopicPartition(topic, each) for topic, count in topics.items() for each in range(count)
+                TopicPartition(topic, each)
+                for topic, count in topics.items()
+                for each in range(min(count, self._known.get(topic, 0)))
             )
         found = {}
         for topic in topics:
@@ -75,6 +81,33 @@ class ClusterReader:
                 continue
             found.update({TopicPartition(topic, each): bound for each, bound in bounds.items()})
         return found
+
+    def _look_up(self, groups: ClusterGroups, topics: Mapping[str, int]) -> None:
+        """Learn of topics and partitions that were made since, from time to time.
+
+        Only those that exist are asked about: librdkafka 2.x keeps that a topic is missing for as long as a client goes on
+        asking for its offsets, though it was made meanwhile.
+        """
+        now = time.monotonic()
+        if now >= self._known_until and any(self._known.get(topic, 0) < count for topic, count in topics.items()):
+            self._known = groups.partitions()
+            self._known_until = now + _KNOWN_S
+
+    def refuses(self, topic: str) -> bool:
+        """Return whether the cluster has a topic that this login may not see.
+
+        Raises:
+            BrokerUnavailable: no broker answered.
+        """
+        try:
+            self._asker.partitions(topic)
+        except BrokerUnavailable:
+            raise
+        except TopicError:
+            return False
+        except KafkaError:
+            return True
+        return False
 
     def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
         """Return the first offset of each partition that was recorded then or later, else its end offset."""

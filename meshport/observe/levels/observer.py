@@ -114,6 +114,8 @@ class Observer:
         self._derived: set[Address] = set()
         self._readers: dict[KafkaConfig, ClusterReader] = {}
         self._products_due_ms = 0
+        self.products: list[RegisteredProduct] = []
+        """The products of the mesh, as the last look knew them."""
 
     @property
     def bindings(self) -> list[Binding]:
@@ -146,6 +148,7 @@ class Observer:
         self._products_due_ms = now_ms + _PRODUCTS_EVERY_MS
         kept: dict[Address, PortObservation] = {}
         self._derived.clear()
+        self.products = products
         for product in products:
             for each in self._observations(product):
                 kept[each.address] = each

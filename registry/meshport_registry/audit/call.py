@@ -27,6 +27,8 @@ CHANGES_NOTHING: Final = frozenset({
     ("POST", "/api/v1/service-levels/{domain}/{product}/{port}/counts"),
     ("PUT", "/api/v1/profiles/{domain}/{product}/{port}"),
     ("PUT", "/api/v1/seen-readers/{domain}/{product}/{port}"),
+    ("PUT", "/api/v1/processors/{domain}/{product}/{port}"),
+    ("PUT", "/api/v1/quarantine/{domain}/{product}/{port}"),
 })  # fmt: skip
 """The routes that take a body and change nothing that anybody declared. Service levels are measured every few seconds."""
 

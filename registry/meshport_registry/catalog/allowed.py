@@ -40,12 +40,7 @@ class AllowedActions(BaseModel):
 async def may_do(request: Request, action: Action, address: Address) -> bool:
     """Return whether the caller of a page may do something with a product, which is registered."""
     guard: Guard = request.app.state.guard
-    caller: Caller = request.scope["state"]["caller"]
-    if guard.decisions.knows_local(caller):
-        return True
-    key = ("address", address.domain, address.product)
-    resource = await guard.decisions.resource(key, partial(product_at, address=address))
-    return (await guard.decisions.decide(caller, action, resource)).allowed
+    return await guard.may_do(request, action, address)
 
 
 async def may_administer(request: Request, domain: str) -> bool:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from meshport.address import Address
 from meshport.field_flows import FieldFlow, FieldFlows, FlowProduct, ProductRead
+from meshport.processor_reports import ProcessorState
 from meshport.service_levels import LevelState
 from meshport_registry.catalog.words import page_of
 
@@ -36,6 +37,7 @@ class GraphNode(BaseModel):
         archetype: of a product, or of the field's.
         status: likewise.
         state: how the promises of the product are kept: `met`, `at-risk`, `broken` or `unknown`; "" where none is measured.
+        processor: whether the processor of the product runs: `running`, `stopped` or `unknown`; "" where none was observed.
         here: whether it is what the page is about.
         href: where it leads.
         x: of its middle.
@@ -51,6 +53,7 @@ class GraphNode(BaseModel):
     archetype: str
     status: str
     state: str = ""
+    processor: str = ""
     here: bool = False
     href: str | None = None
     x: float = 0
@@ -143,11 +146,12 @@ def _middle(address: Address, neighbours: Mapping[Address, set[Address]], positi
 
 def _boxes(product: FlowProduct, fields: Sequence[str], found: FieldFlows, top: float) -> list[GraphNode]:
     address, x = product.address.of_product, product.distance * _COLUMN
-    state = str(product.state or "")
-    looks = {"archetype": str(product.archetype), "status": str(product.status), "state": state}
+    state, processor = str(product.state or ""), str(product.processor.state) if product.processor else ""
+    looks = {"archetype": str(product.archetype), "status": str(product.status), "state": state, "processor": processor}
+    alarms = [*([state] if state in _ALARMING else []), *([processor] if processor == ProcessorState.STOPPED else [])]
     box = GraphNode(
         id=address.key,
-        label=f"{address.key} ({state})" if state in _ALARMING else address.key,
+        label=f"{', '.join(alarms)}: {address.key}" if alarms else address.key,
         kind="product",
         here=address == found.address,
         href=page_of(address, "lineage"),

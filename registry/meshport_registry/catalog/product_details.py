@@ -19,6 +19,7 @@ from meshport.product.lines import utc_today
 from meshport.seen_readers import LineReaders
 from meshport_registry.access.grants import grants
 from meshport_registry.catalog.contract import FieldInWords, fields_of
+from meshport_registry.catalog.processing import ShownProcessor, shown_processor
 from meshport_registry.catalog.snippets import Snippet, snippets
 from meshport_registry.identity.caller import LOCAL, Caller
 from meshport_registry.lineage import readers
@@ -104,6 +105,7 @@ class ShownPort(_Details):
         fields: of the contract.
         readers: the products that read it, as they declare.
         seen: these, and others that were seen to read it, each with when it was seen last.
+        processor: that builds it; None where none does.
     """
 
     address: AddressText
@@ -129,6 +131,7 @@ class ShownPort(_Details):
     readers: tuple[Reader, ...]
     seen: LineReaders
     promises: tuple[Promise, ...]
+    processor: ShownProcessor | None
     snippets: tuple[Snippet, ...]
 
 
@@ -235,6 +238,7 @@ def _port(connection: Connection, found: RegisteredProduct, binding: Binding, re
         readers=read,
         seen=readers_of_line(connection, str(product.id), binding, read),
         promises=tuple(_promises(product, binding)),
+        processor=shown_processor(connection, product, address) if binding.status != Status.RETIRED else None,
         snippets=snippets(binding, registry),
     )
 

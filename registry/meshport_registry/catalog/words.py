@@ -63,6 +63,11 @@ def lasting(duration: timedelta | None) -> str:
     return " ".join(parts[:2]) or f"{duration / timedelta(milliseconds=1):g} ms"
 
 
+def waited(seconds: float) -> str:
+    """Return how long an event has waited: `less than a second`, `3 seconds`, `2 hours 5 minutes`."""
+    return lasting(timedelta(seconds=int(seconds))) if seconds >= 1 else "less than a second"
+
+
 def short(text: str, longest: int = _LONGEST) -> str:
     """Return a text, cut at a space with an ellipsis where it is too long."""
     if len(text) <= longest:
@@ -111,6 +116,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "time": time_of,
     "count": count,
     "lasting": lasting,
+    "waited": waited,
     "short": short,
     "marked": marked,
     "contact": contact,

@@ -109,6 +109,13 @@ class Guard:
         resource = MESH if address is None else await self._at(address)
         return (await self.decisions.decide(caller, Action.DISCOVER, resource)).allowed
 
+    async def may_do(self, request: Request, action: Action, address: Address) -> bool:
+        """Return whether the caller of a request may do something with a product, which is registered."""
+        caller: Caller = request.scope["state"]["caller"]
+        if self.decisions.knows_local(caller):
+            return True
+        return (await self.decisions.decide(caller, action, await self._at(address))).allowed
+
     async def _at(self, address: Address) -> Resource:
         key = ("address", address.domain, address.product)
         return await self.decisions.resource(key, lambda connection: product_at(connection, address))

@@ -69,6 +69,8 @@ _RETIRE_ADDRESS: Final = RouteRight(Action.RETIRE, About.ADDRESS)
 _ACTIVITY: Final = "/catalog/activity/{domain}/{product}"
 _PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
 _SEEN_READERS: Final = "/api/v1/seen-readers/{domain}/{product}"
+_PROCESSOR: Final = "/api/v1/processors/{domain}/{product}/{port}"
+_QUARANTINE: Final = "/api/v1/quarantine/{domain}/{product}/{port}"
 _LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 
 ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
@@ -132,6 +134,7 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", "/catalog/grants/{number}/refuse"): _GRANT,
     ("POST", "/catalog/grants/{number}/revoke"): _GRANT,
     ("GET", "/catalog/data/{domain}/{product}"): RouteRight(Action.READ, About.ADDRESS),
+    ("GET", "/catalog/quarantine/{domain}/{product}"): RouteRight(Action.READ, About.ADDRESS),
     ("GET", "/catalog/login"): _PROBE,
     ("POST", "/catalog/login"): _PROBE,
     ("GET", "/catalog/login/start"): _PROBE,
@@ -189,6 +192,11 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("GET", _SEEN_READERS): _ADDRESS,
     ("GET", f"{_SEEN_READERS}/{{port}}"): _ADDRESS,
     ("PUT", f"{_SEEN_READERS}/{{port}}"): RouteRight(Action.OBSERVE, About.ADDRESS),
+    # processors; their quarantined events have data, so who sees these may read the port
+    ("GET", _PROCESSOR): _ADDRESS,
+    ("PUT", _PROCESSOR): RouteRight(Action.OBSERVE, About.ADDRESS),
+    ("GET", _QUARANTINE): RouteRight(Action.READ, About.ADDRESS),
+    ("PUT", _QUARANTINE): RouteRight(Action.OBSERVE, About.ADDRESS),
     # access
     ("GET", "/api/v1/access"): _DISCOVER,
     ("POST", "/api/v1/access"): RouteRight(Action.REQUEST_ACCESS, About.ASKED),

@@ -17,19 +17,21 @@ from meshport.binding import Binding
 from meshport.compat import RULES
 from meshport.generations import Generations
 from meshport.grants import Grant, GrantState, PortReader
-from meshport.product import Status
+from meshport.policy import Action
+from meshport.product import Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry.access.grants import grants
 from meshport_registry.access.readers import Readings, port_readers
 from meshport_registry.audit.chain import newest_about
-from meshport_registry.catalog.allowed import AllowedActions, allowed_actions
+from meshport_registry.catalog.allowed import AllowedActions, allowed_actions, may_do
 from meshport_registry.catalog.frame import PageView, show
 from meshport_registry.catalog.heading import ProductHeading, product_at
+from meshport_registry.catalog.processing import ShownProcessor, shown_processor
 from meshport_registry.catalog.retirement import RetirementPlan, retirement_plan
 from meshport_registry.catalog.routing import page_router
 from meshport_registry.generations import generations
 from meshport_registry.mesh_api import Segment
-from meshport_registry.products import DefaultCluster, bindings_of, require_address
+from meshport_registry.products import DefaultCluster, bindings_of, lines_of, live_line, require_address
 from meshport_registry.state import Database
 
 router = page_router()
@@ -73,6 +75,8 @@ class ActivityView(PageView):
     Attributes:
         done: what the caller just did, as a sentence; "" after nothing.
         may: what the caller may do.
+        may_read: whether the caller may read the events of the product.
+        processors: those that build the lines of the product, which are not retired.
         ports: the bindings of the product.
         generations: those of each line that is not retired.
         readers: products that read it, and whether policies or a grant permit it.
@@ -88,6 +92,8 @@ class ActivityView(PageView):
     product: ProductHeading
     done: str
     may: AllowedActions
+    may_read: bool
+    processors: tuple[ShownProcessor, ...]
     ports: tuple[Binding, ...]
     generations: tuple[Generations, ...]
     readers: tuple[PortReader, ...]
@@ -113,7 +119,7 @@ async def activity(
     policies, local = request.app.state.guard.decisions.policies, request.app.state.door is None
 
     def read(connection: Connection) -> ActivityView:
-        heading, _ = product_at(connection, domain, product)
+        heading, declared = product_at(connection, domain, product)
         bindings = bindings_of(connection, require_address(connection, address), DefaultCluster())
         every = tuple(Readings(connection, policies, local=local).with_forbids(grants(connection, address)))
         waiting = tuple(each for each in every if each.state is GrantState.REQUESTED)
@@ -122,6 +128,8 @@ async def activity(
             product=heading,
             done=_DONE.get(done, ""),
             may=AllowedActions(),
+            may_read=False,
+            processors=_processors(connection, declared, bindings),
             ports=bindings,
             generations=tuple(
                 generations(connection, each.address) for each in bindings if each.status is not Status.RETIRED
@@ -137,5 +145,20 @@ async def activity(
 
     view = await store.read(read)
     may = await allowed_actions(request, address)
-    view = view.model_copy(update={"may": may, "audit": view.audit if may.audit else None})
+    may_read = await may_do(request, Action.READ, address)
+    view = view.model_copy(update={"may": may, "may_read": may_read, "audit": view.audit if may.audit else None})
     return await show(request, "activity.html", view)
+
+
+def _processors(connection: Connection, product: Product, bindings: tuple[Binding, ...]) -> tuple[ShownProcessor, ...]:
+    """Return the processors that there are: that of the live line, and of others while they are observed."""
+    lines = lines_of(bindings, product.address)
+    live = live_line(lines, utc_today())
+    found = {
+        major: shown_processor(connection, product, each.address)
+        for major, each in lines.items()
+        if each.status is not Status.RETIRED
+    }
+    return tuple(
+        each for major, each in found.items() if each is not None and (major == live or each.status.is_current)
+    )

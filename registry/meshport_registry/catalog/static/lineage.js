@@ -10,7 +10,7 @@
         group: "nodes",
         data: each.parent ? each : { ...each, parent: undefined },
         position: { x: each.x, y: each.y },
-        classes: [each.kind, each.archetype, each.status, each.state, each.here ? "here" : ""].join(" "),
+        classes: [each.kind, each.archetype, each.status, each.state, each.processor, each.here ? "here" : ""].join(" "),
       })),
       ...graph.edges.map((each) => ({ group: "edges", data: each, classes: each.how })),
     ];
@@ -103,7 +103,7 @@
       { selector: "node.product", style: { width: 228, height: 30, "text-valign": "center", "font-weight": 600 } },
       {
         selector: "node.product:parent",
-        style: { "text-valign": "top", "text-margin-y": -4, padding: 8, "background-color": colour("sunken") },
+        style: { "text-valign": "top", "text-margin-y": -4, "text-max-width": 330, padding: 8, "background-color": colour("sunken") },
       },
       { selector: "node.field, node.more", style: { width: 212, height: 24, "text-valign": "center", "font-size": 12 } },
       { selector: "node.more", style: { color: colour("quiet"), "border-style": "dashed" } },
@@ -112,7 +112,7 @@
       { selector: "node.product.consumer-aligned", style: { "border-color": colour("consumer") } },
       { selector: "node.product.deprecated, node.product.retired", style: { "border-style": "dashed" } },
       { selector: "node.product.at-risk", style: { color: colour("warn"), "border-color": colour("warn") } },
-      { selector: "node.product.broken", style: { color: colour("bad"), "border-color": colour("bad") } },
+      { selector: "node.product.broken, node.product.stopped", style: { color: colour("bad"), "border-color": colour("bad") } },
       { selector: "node.here", style: { "border-width": 3 } },
       { selector: "node.field.here", style: { "border-color": colour("accent") } },
       {
