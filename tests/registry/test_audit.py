@@ -24,6 +24,7 @@ from meshport.registry import Registry
 from meshport_registry import Settings, create_app, running
 from meshport_registry.audit import AuditRecord, append
 from meshport_registry.audit.call import CHANGES_NOTHING
+from meshport_registry.identity.code_flow import CALLBACK, START
 from meshport_registry.rights.guard import READING
 from meshport_registry.rights.route_table import ROUTES
 from meshport_registry.settings import database_url
@@ -138,7 +139,9 @@ PARAMETERS: Final = {
     "format": "asyncapi",
 }
 # The routes that ask nobody who is there.
-PROBED: Final = frozenset({"/health", "/catalog/login", "/catalog/logout", "/catalog/static/{name}"})
+PROBED: Final = frozenset({
+    "/health", "/catalog/login", START, CALLBACK, "/catalog/logout", "/catalog/static/{name}"
+})  # fmt: skip
 
 
 def every_route() -> list[Route]:
