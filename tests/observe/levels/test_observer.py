@@ -89,6 +89,13 @@ class Clock:
         return self.now_ms
 
 
+def a_minute_ago() -> Clock:
+    """A time that a broker takes and that is over for each event."""
+    clock = Clock()
+    clock.now_ms = time.time_ns() // 1_000_000 - MINUTE_MS
+    return clock
+
+
 def test_each_fault_is_named_in_the_registry(mesh_alone: Mesh) -> None:
     """Five sources break, each in its way: the registry names each level, a healthy one stays met, and changes are events."""
     begin = time.time_ns() // 1_000_000 - HOUR_MS
@@ -216,15 +223,17 @@ def test_promised_volumes_are_counted_by_offsets(mesh_alone: Mesh) -> None:
     volumes = [("volume", 30, "events/min"), ("maximumVolume", 20, "events/min"), ("volume", 10, "events/h")]
     levels = [LEVELS[0].model_copy(update={"property": name, "value": v, "unit": u}) for name, v, u in volumes]
     binding = product(mesh_alone, "counted", levels)
-    clock = Clock()
-    clock.now_ms = time.time_ns() // 1_000_000 - MINUTE_MS
+    clock = a_minute_ago()
     at = [clock.now_ms - 10 * MINUTE_MS + each * 1000 for each in range(600)]
     publish(binding, [EventReading(each, each, "s", f"i{each}", None, _record(each)) for each in at])
     with Observer(mesh_alone.registry, CONNECTIONS, clock=clock) as observer:
         (report,) = [each for each in observer.look() if each.address == binding.address]
-    assert [each.state for each in report.measured.levels] == ["met", "unknown", "broken"]
-    assert report.measured.levels[0].measured == "300 events came in the last 5 min"
-    assert report.measured.levels[1].reason == "the log does not reach back 1 h"
+    least, most, hourly = report.measured.levels
+    assert least.state is LevelState.MET
+    assert least.measured == "300 events came in the last 5 min"
+    assert most.state is LevelState.UNKNOWN
+    assert most.reason == "the log does not reach back 1 h"
+    assert hourly.state is LevelState.BROKEN
 
 
 def test_a_cluster_that_is_away_counts_against_its_ports(mesh_alone: Mesh) -> None:
