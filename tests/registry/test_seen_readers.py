@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,12 @@ from tests.registry.schemas import plays, product, schema
 from tests.waiting import PATIENCE_S, wait_for
 
 LINE = Address.parse("player/plays/events@1")
-NOW = datetime.now(UTC)
-"""When the module was imported: the tests may run an hour later."""
-DAY = timedelta(days=1)
+
+
+@cache
+def now() -> datetime:
+    """Return the time at which these tests began: a module is imported long before its tests run."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +192,7 @@ def test_a_known_caller_is_named(database: str) -> None:
 def test_groups_read_where_their_offsets_move(registry: Registry) -> None:
     """A group is seen to read from the report on in which it has committed other offsets; members are seen at once."""
     registry.register(*plays())
-    before = NOW - timedelta(minutes=3)
+    before = now() - timedelta(minutes=3)
     (idle,) = reported(registry, before, GroupReport(name="billing", committed=10)).readers
     assert (idle.state, idle.read_at, idle.words()) == (ReaderState.UNOBSERVED, None, "not observed yet")
     (live,) = reported(
@@ -210,7 +214,7 @@ def test_declared_readers_are_matched_by_group_and_caller(registry: Registry) ->
     for minutes, committed in ((2, 1), (1, 2)):
         reported(
             registry,
-            NOW - timedelta(minutes=minutes),
+            now() - timedelta(minutes=minutes),
             *(GroupReport(name=each, committed=committed) for each in groups),
         )
     found = seen(registry)
@@ -229,7 +233,9 @@ def test_a_granted_reader_is_declared(registry: Registry) -> None:
     assert seen(registry) == {}
     registry.access.grant(asked.id, GrantApproval(until=datetime(2100, 1, 1, tzinfo=UTC)))
     assert (seen(registry)["ann"].state, seen(registry)["ann"].kind) == (ReaderState.UNOBSERVED, ReaderKind.CALLER)
-    reported(registry, NOW, GroupReport(name="ann.survey", committed=1, live=True), GroupReport(name="anna", live=True))
+    reported(
+        registry, now(), GroupReport(name="ann.survey", committed=1, live=True), GroupReport(name="anna", live=True)
+    )
     found = seen(registry)
     assert (found["ann"].groups, found["ann"].declared, found["anna"].declared) == (("ann.survey",), True, False)
 
@@ -239,7 +245,7 @@ def test_silence_is_said_after_thirty_observed_days(registry: Registry, database
     register_readers(registry)
     group = GroupReport(name="payments.royalties", committed=1, live=True)
     assert {each.state for each in seen(registry).values()} == {ReaderState.UNOBSERVED}
-    reported(registry, NOW - timedelta(minutes=9), group)
+    reported(registry, now() - timedelta(minutes=9), group)
     past(database, 29)
     assert seen(registry)["listening/sessions"].state is ReaderState.UNOBSERVED
     past(database, 2)
@@ -247,7 +253,7 @@ def test_silence_is_said_after_thirty_observed_days(registry: Registry, database
     assert {each.state for each in found.values()} == {ReaderState.SILENT}
     assert found["listening/sessions"].words() == "nothing for 30 days"
     assert found["payments/royalties"].words().startswith("nothing for 30 days, had members ")
-    reported(registry, NOW, group)
+    reported(registry, now(), group)
     assert seen(registry)["payments/royalties"].state is ReaderState.SEEN
     change(database, f"UPDATE line_observation SET at = at - {2 * 86_400_000_000}")
     assert seen(registry)["listening/sessions"].state is ReaderState.UNOBSERVED
@@ -256,10 +262,11 @@ def test_silence_is_said_after_thirty_observed_days(registry: Registry, database
 def test_a_gap_in_the_observation_begins_it_anew(registry: Registry, database: str) -> None:
     """After more than a week without a report a group may have come and gone, so that the 30 days begin again."""
     registry.register(*plays())
-    for gap, since in ((6, NOW - 6 * DAY), (8, NOW)):
+    for gap, anew in ((6, False), (8, True)):
         change(database, "DELETE FROM line_observation")
-        reported(registry, NOW - gap * DAY)
-        assert reported(registry, NOW).observed_since == since
+        first = now() - timedelta(days=gap)
+        reported(registry, first)
+        assert reported(registry, now()).observed_since == (now() if anew else first)
 
 
 def test_a_flood_of_names_pushes_no_reader_out(
@@ -303,16 +310,16 @@ def test_a_report_is_of_a_line_that_there_is(registry: Registry, http: httpx2.Cl
     """An unknown line, two reports in one and wrong bodies are refused; reports have no entry in the audit."""
     registry.register(*plays())
     with pytest.raises(NotRegistered):
-        registry.report_groups(Address.parse("player/plays/events@2"), GroupReports(at=NOW))
+        registry.report_groups(Address.parse("player/plays/events@2"), GroupReports(at=now()))
     with pytest.raises(NotRegistered):
         registry.seen_readers("player/nothing")
     path = "/api/v1/seen-readers/player/plays/events"
-    for body in ({}, {"at": "2026-03-01"}, {"at": NOW.isoformat(), "groups": [{"name": ""}]}):
+    for body in ({}, {"at": "2026-03-01"}, {"at": now().isoformat(), "groups": [{"name": ""}]}):
         assert http.put(path, json=body).status_code == 422
-    many = {"at": NOW.isoformat(), "groups": [{"name": f"g{number}"} for number in range(501)]}
+    many = {"at": now().isoformat(), "groups": [{"name": f"g{number}"} for number in range(501)]}
     assert http.put(path, json=many).status_code == 422
     before = http.get("/api/v1/audit").json()["head"]["number"]
-    reported(registry, NOW)
+    reported(registry, now())
     assert http.get("/api/v1/audit").json()["head"]["number"] == before
 
 
@@ -320,7 +327,7 @@ def test_a_dropped_product_leaves_no_readers(registry: Registry) -> None:
     """A product of the same name begins without readers and without an observation."""
     declared, schemas = plays()
     registry.register(declared, schemas)
-    reported(registry, NOW, GroupReport(name="billing", committed=1, live=True))
+    reported(registry, now(), GroupReport(name="billing", committed=1, live=True))
     registry.drop(declared.id, Removal(unused=("player.plays.events.v1",)))
     registry.register(declared, schemas)
     (line,) = registry.seen_readers("player/plays")
@@ -330,14 +337,14 @@ def test_a_dropped_product_leaves_no_readers(registry: Registry) -> None:
 def test_a_breaking_change_names_readers_that_are_not_declared(registry: Registry) -> None:
     """The gate names them for a change that breaks, and for no other; verdict and refusal stay as they are."""
     register_readers(registry)
-    reported(registry, NOW - timedelta(minutes=1), GroupReport(name="billing", committed=1))
-    reported(registry, NOW, GroupReport(name="billing", committed=2))
+    reported(registry, now() - timedelta(minutes=1), GroupReport(name="billing", committed=1))
+    reported(registry, now(), GroupReport(name="billing", committed=2))
     registry.resolve_as(LINE, SubscriberName(group="reports", fields=("track",)))
     appears(registry, "reports")
     declared, _ = plays()
     (verdict,) = registry.judge(declared, {"events@1": schema("user")})
     assert [str(each) for each in verdict.also_read_by] == [
-        f"read by group 'billing' (not declared; last read {NOW:%Y-%m-%d})",
+        f"read by group 'billing' (not declared; last read {now():%Y-%m-%d})",
         f"read by group 'reports' (not declared; last subscribed {datetime.now(UTC):%Y-%m-%d}; fields track)",
     ]
     assert not verdict.passes

@@ -225,7 +225,7 @@ def test_promised_volumes_are_counted_by_offsets(mesh_alone: Mesh) -> None:
     binding = product(mesh_alone, "counted", levels)
     clock = a_minute_ago()
     at = [clock.now_ms - 10 * MINUTE_MS + each * 1000 for each in range(600)]
-    publish(binding, [EventReading(each, each, "s", f"i{each}", None, _record(each)) for each in at])
+    publish(binding, [EventReading(ms, ms, "s", f"i{ms}", None, _record(ms)) for ms in at])
     with Observer(mesh_alone.registry, CONNECTIONS, clock=clock) as observer:
         (report,) = [each for each in observer.look() if each.address == binding.address]
     least, most, hourly = report.measured.levels
