@@ -48,7 +48,7 @@ VERBS: Final = {
     "replay": _Verb("read:replay", "Replay part of a port's history, by event time or by offset."),
     "quarantine": _Verb("read:quarantine", "Show the events that a processor or a group quarantined, each with the reason."),
     "lag": _Verb("lag:lag", "Show how far consumer groups are behind: in events, and in time."),
-    "observe": _Verb("observe:observe", "Measure how ports keep their promises and whether processors run, and report it, until interrupted."),
+    "observe": _Verb("observe:observe", "Measure how ports keep their promises, watch processors, and report both."),
     "rebuild": _Verb("rebuild:rebuild", "Build a derived product again from history, and compare it with the live one."),
     "generations": _Verb("rebuild:generations", "List the generations of a port: bound, being built, kept or retired."),
     "redrive": _Verb("redrive:redrive", "Bring quarantined events back to their processor, after the cause was fixed."),

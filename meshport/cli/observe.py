@@ -52,7 +52,7 @@ def observe(
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure how ports keep their promises and whether processors run, and report it, until interrupted.
+    """Measure how ports keep their promises, watch processors, and report both.
 
     Each port's topic is read without a group, a bounded number of events at a look. What is measured is kept by the registry
     (`meshport resolve` shows it), published in mesh/service-levels, and shown as metrics. A change of a state is a line of the
