@@ -119,6 +119,7 @@ def test_the_page_shows_who_reads_and_shares_each_field(http: httpx2.Client) -> 
     assert {each["address"] for each in details["port"]["readers"]} == {
         "mesh://network/delays-by-airport",
         "mesh://network/old-delays",
+        "mesh://network/punctuality",
     }
     page = http.get("/catalog/products/sales/bookings", headers=AS_BROWSER).text
     assert '<span class="badge restricted">restricted</span>' in page
@@ -136,6 +137,7 @@ def test_the_page_lists_readers_that_are_not_declared(registry: Registry, http: 
     assert [(each["name"], each["declared"], each["state"]) for each in seen["readers"]] == [
         ("network/delays-by-airport", True, "seen"),
         ("network/old-delays", True, "unobserved"),
+        ("network/punctuality", True, "unobserved"),
         ("<b>billing</b>", False, "seen"),
     ]
     page = http.get("/catalog/products/operations/departures", headers=AS_BROWSER).text
