@@ -25,6 +25,7 @@ from meshport.ports.failed.waiting import Retry
 from meshport.ports.port_writer import PortWriter
 from meshport.ports.scan import read_topic
 from meshport.ports.subscriber import Subscriber
+from meshport.seen_readers import SubscriberName
 from tests.connections import CONNECTIONS, connection
 from tests.mesh_session import Mesh
 from tests.ports.async_reading import run
@@ -315,6 +316,10 @@ class Rebound:
 
     def resolve(self, address: Address) -> Binding:  # noqa: ARG002 - there is one port
         """Return the present binding, whatever the address."""
+        return self.binding
+
+    def resolve_as(self, address: Address, reader: SubscriberName) -> Binding:  # noqa: ARG002 - as above
+        """Return the present binding, whatever the address and the subscriber."""
         return self.binding
 
     def __getattr__(self, name: str) -> Any:
