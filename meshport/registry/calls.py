@@ -100,6 +100,16 @@ def health() -> Steps[Health]:
     return parse_response((yield Call("/health")), Health.model_validate_json)
 
 
+def line_path(port: Address | str, what: str) -> tuple[str, int | None]:
+    """Return the path of what the mesh API has of a port, as `profiles`, and the major that is asked for.
+
+    Raises:
+        AddressError: the text is no address.
+    """
+    address = to_address(port)
+    return f"/api/v1/{what}/{address.key.partition('@')[0]}", address.major
+
+
 def to_address(address: Address | str) -> Address:
     """Return the address of a text.
 

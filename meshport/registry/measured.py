@@ -8,7 +8,7 @@ from typing import Final
 
 from meshport.address import Address
 from meshport.port_profile import PortProfile
-from meshport.registry.calls import to_address
+from meshport.registry.calls import line_path
 from meshport.registry.requests import Requests, parse_response
 from meshport.service_levels import LevelHistory, LevelPage, MeasuredLevels, PortLevels, SourceCount, SourceCounts
 
@@ -35,7 +35,7 @@ class RegistryLevels:
         Args:
             port: the address of a port; without a major, of its live major.
         """
-        path, major = _path(port)
+        path, major = line_path(port, "service-levels")
         return self._requests.get(path, PortLevels, major=major)
 
     def history(self, port: Address | str, *, limit: int = 288) -> LevelHistory:
@@ -45,7 +45,7 @@ class RegistryLevels:
             port: see `of`.
             limit: of the reports, 1000 at most; 288 are those of a day, if no state changed.
         """
-        path, major = _path(port)
+        path, major = line_path(port, "service-levels")
         return self._requests.get(f"{path}/history", LevelHistory, major=major, limit=limit)
 
     def all(self) -> Iterator[PortLevels]:
@@ -65,7 +65,7 @@ class RegistryLevels:
         Raises:
             RegistrationRefused: the caller may not report measured levels.
         """
-        path, major = _path(port)
+        path, major = line_path(port, "service-levels")
         response = self._requests.send("PUT", path, {"major": major}, measured.model_dump_json())
         return parse_response(response, PortLevels.model_validate_json)
 
@@ -79,7 +79,7 @@ class RegistryLevels:
             since: of intervals that end later, an aware time; None for all.
             limit: of the intervals, 1000 at most.
         """
-        path, major = _path(port)
+        path, major = line_path(port, "service-levels")
         wanted = None if since is None else since.isoformat()
         return self._requests.get(f"{path}/counts", SourceCounts, major=major, since=wanted, limit=limit).counts
 
@@ -102,7 +102,7 @@ class RegistryLevels:
             RegistrationRefused: the interval overlaps another one that was reported, has not ended yet, or is longer than 31
                 days; or the caller may not write the product's events.
         """
-        path, major = _path(port)
+        path, major = line_path(port, "service-levels")
         counted = SourceCount(start=start, end=end, count=count)
         return self._requests.post(f"{path}/counts", counted, SourceCounts, major=major).address
 
@@ -116,7 +116,7 @@ class RegistryLevels:
             NotRegistered: nothing was reported of the port.
             RegistrationRefused: the caller may not read the port.
         """
-        path, major = _path(port, "profiles")
+        path, major = line_path(port, "profiles")
         return self._requests.get(path, PortProfile, major=major)
 
     def report_profile(self, profile: PortProfile) -> PortProfile:
@@ -125,11 +125,6 @@ class RegistryLevels:
         Raises:
             RegistrationRefused: the caller may not report it.
         """
-        path, major = _path(profile.address, "profiles")
+        path, major = line_path(profile.address, "profiles")
         response = self._requests.send("PUT", path, {"major": major}, profile.model_dump_json())
         return parse_response(response, PortProfile.model_validate_json)
-
-
-def _path(port: Address | str, what: str = "service-levels") -> tuple[str, int | None]:
-    address = to_address(port)
-    return f"/api/v1/{what}/{address.key.partition('@')[0]}", address.major

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshport.address import Address
 from meshport.processor_reports import ProcessorReport, ProcessorStatus
 from meshport.quarantine_report import QuarantineReport
-from meshport.registry.calls import to_address
+from meshport.registry.calls import line_path
 from meshport.registry.requests import Requests, parse_response
 
 __all__ = ["RegistryProcessors"]
@@ -29,7 +29,7 @@ class RegistryProcessors:
         Args:
             port: the address of a port; without a major, of its live major.
         """
-        path, major = _path(port, "processors")
+        path, major = line_path(port, "processors")
         return self._requests.get(path, ProcessorStatus, major=major)
 
     def report(self, port: Address | str, found: ProcessorReport) -> ProcessorStatus:
@@ -42,7 +42,7 @@ class RegistryProcessors:
         Raises:
             RegistrationRefused: the caller may not report it.
         """
-        path, major = _path(port, "processors")
+        path, major = line_path(port, "processors")
         response = self._requests.send("PUT", path, {"major": major}, found.model_dump_json())
         return parse_response(response, ProcessorStatus.model_validate_json)
 
@@ -56,7 +56,7 @@ class RegistryProcessors:
             NotRegistered: nothing was reported of the port.
             RegistrationRefused: the caller may not read the port.
         """
-        path, major = _path(port, "quarantine")
+        path, major = line_path(port, "quarantine")
         return self._requests.get(path, QuarantineReport, major=major)
 
     def report_quarantine(self, found: QuarantineReport) -> QuarantineReport:
@@ -65,11 +65,6 @@ class RegistryProcessors:
         Raises:
             RegistrationRefused: the caller may not report it.
         """
-        path, major = _path(found.address, "quarantine")
+        path, major = line_path(found.address, "quarantine")
         response = self._requests.send("PUT", path, {"major": major}, found.model_dump_json())
         return parse_response(response, QuarantineReport.model_validate_json)
-
-
-def _path(port: Address | str, what: str) -> tuple[str, int | None]:
-    address = to_address(port)
-    return f"/api/v1/{what}/{address.key.partition('@')[0]}", address.major

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select
+from typing import Final
+
+from sqlalchemy import Connection
 
 from meshport.address import Address
-from meshport.binding import Binding
 from meshport.port_profile import PortProfile
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, RequestRefused
-from meshport_registry.products import DefaultCluster, bindings_of, choose_binding, require_address
+from meshport_registry.line_reports import LineReports, line_of
 
-_OWN = tables.port_profile.c
+_REPORTS: Final = LineReports(tables.port_profile, "profile", PortProfile)
 
 
 def keep_profile(connection: Connection, address: Address, profile: PortProfile) -> PortProfile:
@@ -26,16 +27,13 @@ def keep_profile(connection: Connection, address: Address, profile: PortProfile)
         NotInMesh: the mesh has no such port.
         RequestRefused: the profile is of another port.
     """
-    guid, binding = _line(connection, address)
+    guid, binding = line_of(connection, address)
     if profile.address != binding.address:
         raise RequestRefused(f"the profile is of {profile.address}, and {binding.address} is named")
-    before = _kept(connection, guid, binding)
+    before = _REPORTS.find(connection, guid, binding)
     if before is not None and before.taken_at >= profile.taken_at:
         return before
-    line = (_OWN.guid == guid) & (_OWN.port == binding.address.port) & (_OWN.major == binding.address.major)
-    connection.execute(delete(tables.port_profile).where(line))
-    key = {"guid": guid, "port": binding.address.port, "major": binding.address.major}
-    connection.execute(insert(tables.port_profile), key | {"profile": profile.model_dump_json()})
+    _REPORTS.replace(connection, guid, binding, profile)
     return profile
 
 
@@ -49,7 +47,7 @@ def find_profile(connection: Connection, address: Address) -> PortProfile | None
     Raises:
         NotInMesh: the mesh has no such port.
     """
-    return _kept(connection, *_line(connection, address))
+    return _REPORTS.find(connection, *line_of(connection, address))
 
 
 def require_profile(connection: Connection, address: Address) -> PortProfile:
@@ -62,17 +60,3 @@ def require_profile(connection: Connection, address: Address) -> PortProfile:
     if found is None:
         raise NotInMesh(f"no observer reported a profile of {address}", hint="`meshport observe` does")
     return found
-
-
-def _line(connection: Connection, address: Address) -> tuple[str, Binding]:
-    row = require_address(connection, address)
-    return row.guid, choose_binding(bindings_of(connection, row, DefaultCluster()), address)
-
-
-def _kept(connection: Connection, guid: str, binding: Binding) -> PortProfile | None:
-    text = connection.execute(
-        select(_OWN.profile).where(
-            _OWN.guid == guid, _OWN.port == binding.address.port, _OWN.major == binding.address.major
-        )
-    ).scalar_one_or_none()
-    return None if text is None else PortProfile.model_validate_json(text)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection
 from starlette.requests import Request
 
 from meshport.address import Address
-from meshport.binding import Binding
 from meshport.policy import Action
 from meshport.quarantine_report import QuarantineReport
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, RequestRefused
-from meshport_registry.products import DefaultCluster, bindings_of, choose_binding, find_address, require_address
+from meshport_registry.line_reports import LineReports, line_of
+from meshport_registry.products import find_address
 from meshport_registry.rights.guard import Guard
 from meshport_registry.store import RegistryStore
 
 __all__ = ["find_quarantine", "for_caller", "keep_quarantine", "require_quarantine"]
 
-_OWN: Final = tables.quarantine.c
+_REPORTS: Final = LineReports(tables.quarantine, "report", QuarantineReport)
 
 
 def keep_quarantine(connection: Connection, address: Address, report: QuarantineReport) -> QuarantineReport:
@@ -34,16 +34,13 @@ def keep_quarantine(connection: Connection, address: Address, report: Quarantine
         NotInMesh: the mesh has no such port.
         RequestRefused: the report is of another port.
     """
-    guid, binding = _line(connection, address)
+    guid, binding = line_of(connection, address)
     if report.address != binding.address:
         raise RequestRefused(f"the report is of {report.address}, and {binding.address} is named")
-    before = _kept(connection, guid, binding)
+    before = _REPORTS.find(connection, guid, binding)
     if before is not None and before.at >= report.at:
         return before
-    line = (_OWN.guid == guid) & (_OWN.port == binding.address.port) & (_OWN.major == binding.address.major)
-    connection.execute(delete(tables.quarantine).where(line))
-    key = {"guid": guid, "port": binding.address.port, "major": binding.address.major}
-    connection.execute(insert(tables.quarantine), key | {"report": report.model_dump_json()})
+    _REPORTS.replace(connection, guid, binding, report)
     return report
 
 
@@ -57,7 +54,7 @@ def find_quarantine(connection: Connection, address: Address) -> QuarantineRepor
     Raises:
         NotInMesh: the mesh has no such port.
     """
-    return _kept(connection, *_line(connection, address))
+    return _REPORTS.find(connection, *line_of(connection, address))
 
 
 def require_quarantine(connection: Connection, address: Address) -> QuarantineReport:
@@ -80,17 +77,3 @@ async def for_caller(request: Request, store: RegistryStore, report: QuarantineR
     )
     readable = {each for each in registered if await guard.may_do(request, Action.READ, each)}
     return report.for_reader_of(readable)
-
-
-def _line(connection: Connection, address: Address) -> tuple[str, Binding]:
-    row = require_address(connection, address)
-    return row.guid, choose_binding(bindings_of(connection, row, DefaultCluster()), address)
-
-
-def _kept(connection: Connection, guid: str, binding: Binding) -> QuarantineReport | None:
-    text = connection.execute(
-        select(_OWN.report).where(
-            _OWN.guid == guid, _OWN.port == binding.address.port, _OWN.major == binding.address.major
-        )
-    ).scalar_one_or_none()
-    return None if text is None else QuarantineReport.model_validate_json(text)
