@@ -11,6 +11,7 @@ import os
 import pickle
 import queue
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -26,7 +27,8 @@ from meshport_registry.errors import JudgementTooLong, StoreBusy
 
 _T = TypeVar("_T")
 LONGEST_S: Final = 30.0
-"""Seconds that one judgement may take. Contracts of 1,500 fields with 25 versions take less than one."""
+"""Seconds of CPU time that one judgement may take. Contracts of 1,500 fields with 25 versions take less than one."""
+_LONGEST_WAIT_S: Final = 600.0  # ends a hang; a busy machine takes long for 30 s of CPU time, and the verdict is the same
 _WAITING: Final = 64
 # Above it the process is replaced: what it keeps of the schemas that it has seen is of no use to the next ones.
 _LARGEST_KB: Final = 256 * 1024
@@ -38,7 +40,7 @@ class JudgeProcess:
     """Makes judgements in a process, one at a time. The process starts with the first one.
 
     Args:
-        longest_s: seconds that one judgement may take.
+        longest_s: seconds of CPU time that one judgement may take.
     """
 
     def __init__(self, *, longest_s: float = LONGEST_S) -> None:
@@ -102,7 +104,7 @@ class JudgeProcess:
         process = self._process
         if process is None or process.poll() is not None:
             process = self._process = subprocess.Popen(
-                [sys.executable, "-P", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-P", _WORKER, str(self._longest_s)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         if self._closing.is_set():
             raise StoreBusy("the service ends")
@@ -110,16 +112,15 @@ class JudgeProcess:
         assert process.stdout is not None  # noqa: S101
         try:
             _send(process.stdin, judgement)
-            answer = _receive(process.stdout, time.monotonic() + self._longest_s)
+            answer = _receive(process.stdout, time.monotonic() + _LONGEST_WAIT_S)
         except (EOFError, BrokenPipeError) as error:
             self._end()
+            if process.returncode == -signal.SIGPROF:  # its CPU time is used up
+                raise _too_long(judgement, f"{self._longest_s:g} s of CPU time") from error
             raise StoreBusy("the process that judges has ended", hint="try again") from error
         except TimeoutError as error:
             self._end()
-            raise JudgementTooLong(
-                f"judging {judgement.size} characters of schemas takes more than {self._longest_s:g} s",
-                hint="a smaller schema, or a compatibility level that compares with fewer versions",
-            ) from error
+            raise _too_long(judgement, f"{_LONGEST_WAIT_S:g} s") from error
         result, failed, largest_kb = answer
         if largest_kb > _LARGEST_KB:
             self._end()
@@ -136,6 +137,13 @@ class JudgeProcess:
                     with suppress(OSError):
                         pipe.close()
             process.wait()
+
+
+def _too_long(judgement: Judgement[Any], limit: str) -> JudgementTooLong:
+    return JudgementTooLong(
+        f"judging {judgement.size} characters of schemas takes more than {limit}",
+        hint="a smaller schema, or a compatibility level that compares with fewer versions",
+    )
 
 
 def _send(pipe: IO[bytes], value: object) -> None:

@@ -43,6 +43,18 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Endless:
+    """A judgement that computes and never ends."""
+
+    size: int = LARGE
+
+    def run(self) -> None:
+        """Use the CPU for ever."""
+        while True:
+            pass
+
+
+@dataclass(frozen=True)
 class Ending:
     """A judgement that ends its process."""
 
@@ -123,11 +135,14 @@ def test_a_process_that_ends_fails_one_judgement(judges: JudgeProcess) -> None:
 
 
 def test_a_judgement_that_takes_too_long_is_ended(pipe: Path) -> None:
-    """A judgement is given up after its time, with the process that makes it."""
-    judges = JudgeProcess(longest_s=0.1)
+    """A judgement is given up after its CPU time, with its process; one that waits has used none, nor has the one after it."""
+    judges = JudgeProcess(longest_s=0.2)
     try:
-        with pytest.raises(JudgementTooLong, match=r"takes more than 0\.1 s"):
-            judges.submit(Waiting(pipe)).result(PATIENCE_S)
+        with pytest.raises(JudgementTooLong, match=r"takes more than 0\.2 s of CPU time"):
+            judges.submit(Endless()).result(PATIENCE_S)
+        waiting = judges.submit(Waiting(pipe))
+        pipe.write_text("go", encoding="utf-8")
+        assert waiting.result(PATIENCE_S) == "go"
     finally:
         judges.close()
 
