@@ -28,7 +28,9 @@ from meshport_registry.errors import JudgementTooLong, StoreBusy
 _T = TypeVar("_T")
 LONGEST_S: Final = 30.0
 """Seconds of CPU time that one judgement may take. Contracts of 1,500 fields with 25 versions take less than one."""
-_LONGEST_WAIT_S: Final = 600.0  # ends a hang; a busy machine takes long for 30 s of CPU time, and the verdict is the same
+_LONGEST_WAIT_S: Final = (
+    600.0  # ends a hang; a busy machine takes long for 30 s of CPU time, and the verdict is the same
+)
 _WAITING: Final = 64
 # Above it the process is replaced: what it keeps of the schemas that it has seen is of no use to the next ones.
 _LARGEST_KB: Final = 256 * 1024

@@ -18,7 +18,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.observe.levels.observer import Observer
 from meshport.observe.levels.reading import EventReading
 from meshport.observe.levels.reporting import Reporting
-from meshport.observe.levels.results import RESULTS, register_results
+from meshport.observe.levels.results import RESULTS, register_results, results_product
 from meshport.ports.port_writer import PortWriter
 from meshport.ports.subscriber import Subscriber
 from meshport.product import Product
@@ -258,6 +258,20 @@ def test_a_cluster_that_is_away_counts_against_its_ports(mesh_alone: Mesh) -> No
     (found,) = report.measured.levels
     assert (found.state, report.measured.measurement.availability) == (LevelState.BROKEN, 0.0)
     assert report.measured.valid_until - report.measured.at == timedelta(minutes=2)
+
+
+def test_an_observer_of_an_older_release_leaves_a_newer_contract(mesh_alone: Mesh) -> None:
+    """An observer whose contract of the results is an earlier version of the line registers nothing."""
+    admins = ClusterAdmins(mesh_alone.kafka)
+    register_results(mesh_alone.registry, admins)
+    ours = results_product()
+    port = ours.product.default_port
+    text = json.loads(ours.schema(port).text)
+    text["fields"].append({"name": "since", "type": ["null", "string"], "default": None})
+    newer = parse_schema(json.dumps(text))
+    mesh_alone.apply(ProjectProduct(ours.product, mesh_alone.folder, {(port.name, port.major): newer}))
+    assert not register_results(mesh_alone.registry, admins)
+    assert parse_schema(mesh_alone.registry.refresh(RESULTS).schema_text).fingerprint == newer.fingerprint
 
 
 def _record(number: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,9 @@ def results_product() -> ProjectProduct:
 
 
 def register_results(registry: Registry, admins: ClusterAdmins) -> bool:
-    """Register the product and make its topic, where it is not registered with this contract; return whether that was needed.
+    """Register the product and make its topic, where no version of its contract is this one; return whether that was needed.
+
+    An observer of an older release leaves the newer contract as it is.
 
     Raises:
         RegistrationRefused: the caller may not register it: a caller that may has to do so once for each version of the contract.
@@ -40,12 +43,11 @@ def register_results(registry: Registry, admins: ClusterAdmins) -> bool:
         KafkaError: the topic could not be made.
     """
     ours = results_product()
-    try:
-        known = parse_schema(registry.refresh(RESULTS).schema_text)
-    except NotRegistered:
-        known = None
-    if known is not None and known.fingerprint == ours.schema(ours.product.default_port).fingerprint:
-        return False
+    port = ours.product.default_port
+    with suppress(NotRegistered):
+        known = registry.versions(ours.product.port_address(port)).versions
+        if ours.schema(port).fingerprint in {each.fingerprint for each in known}:
+            return False
     (planned,) = plan([ours], registry, admins)
     carry_out(planned, registry, admins)
     return True
