@@ -267,7 +267,7 @@ def waive(
         )
     with open_registry(registry) as mesh:
         binding = mesh.resolve(wanted)
-        made = mesh.waive(asked.model_copy(update={"address": binding.address}))
+        made = mesh.waivers.record(asked.model_copy(update={"address": binding.address}))
     _print_waiver(made, json)
 
 
@@ -284,7 +284,7 @@ def waivers(
     Example: meshport gate waivers shop/orders
     """
     with open_registry(registry) as mesh:
-        found = mesh.waivers(None if address is None else Address.parse(address))
+        found = mesh.waivers.list(None if address is None else Address.parse(address))
     if not found and not json:
         say(f"no waiver of {address}" if address else "no waiver was ever recorded")
     for each in found:
@@ -302,7 +302,7 @@ def revoke(
     Example: meshport gate revoke 3
     """
     with open_registry(registry) as mesh:
-        _print_waiver(mesh.revoke(number), json)
+        _print_waiver(mesh.waivers.revoke(number), json)
 
 
 def _print_waiver(waiver: Waiver, json: bool) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from meshport.address import Address
 from meshport.binding import Binding, RegisteredProduct
@@ -27,8 +27,6 @@ from meshport.catalog import (
     Registration,
     Removal,
     Retirement,
-    Waiver,
-    WaiverRequest,
 )
 from meshport.compat import Verdict
 from meshport.compat.port_history import PortVersions, VersionComparison
@@ -49,12 +47,11 @@ from meshport.registry.problems import RegistryProblems
 from meshport.registry.processors import RegistryProcessors
 from meshport.registry.requests import Requests, Transport, login_of, parse_response
 from meshport.registry.subjects import ConfluentSubjects
+from meshport.registry.waivers import RegistryWaivers
 from meshport.schema import Schema
 from meshport.search import SearchPage
 from meshport.seen_readers import GroupReports, LineReaders, SubscriberName
 from meshport.snapshot import ImportBatch, ImportCounts
-
-_WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
 
 
 class Registry:
@@ -409,39 +406,10 @@ class Registry:
         """
         return self._requests.take(calls.past(address))
 
-    def waive(self, wanted: WaiverRequest) -> Waiver:
-        """Record a waiver: one change of one port that is to pass through a day.
-
-        Raises:
-            RegistrationRefused: the port or the rule does not exist, the rule cannot be waived, or the day is past or
-                more than a year away.
-            RegistryUnavailable: the registry did not answer.
-        """
-        return self._requests.post("/api/v1/waivers", wanted, Waiver)
-
-    def waivers(self, address: Address | str | None = None) -> tuple[Waiver, ...]:
-        """Return every waiver that was ever recorded, newest first.
-
-        Args:
-            address: of a product, a port, or a line of a port; None for the whole mesh.
-
-        Raises:
-            NotRegistered: the product is not registered.
-            RegistryUnavailable: the registry did not answer.
-        """
-        wanted = None if address is None else str(to_address(address))
-        response = self._requests.send("GET", "/api/v1/waivers", {"address": wanted})
-        return parse_response(response, _WAIVERS.validate_json)
-
-    def revoke(self, number: int) -> Waiver:
-        """Revoke a waiver. Revoking it again changes nothing.
-
-        Raises:
-            NotRegistered: no waiver has this number.
-            RegistryUnavailable: the registry did not answer.
-        """
-        response = self._requests.send("POST", f"/api/v1/waivers/{number}/revoke")
-        return parse_response(response, Waiver.model_validate_json)
+    @property
+    def waivers(self) -> RegistryWaivers:
+        """Waivers of the gate's rules."""
+        return RegistryWaivers(self._requests)
 
     @property
     def service_levels(self) -> RegistryLevels:

@@ -41,7 +41,7 @@ def register_past(registry: Registry) -> None:
     documented = gate | {"doc": "The number of the gate, as on its sign: B12."}
     for fields in ((gate, flight, stand, at), (documented, flight, stand, at, closed)):
         registry.register(gates(), {"events@1": schema(*fields, name="operations.Gate")})
-    registry.waive(
+    registry.waivers.record(
         WaiverRequest.model_validate(
             {
                 "address": f"{GATES}/events@1",

@@ -67,7 +67,9 @@ def test_a_product_is_deprecated_waived_and_retired_by_forms(
     reason = {"line": "events@1", "rule": "READER_FIELD_MISSING_DEFAULT_VALUE", "path": "flight", "reason": "unused"}
     until = http.get(stands).json()["soon"]
     assert post("waive", **reason, approver="Ada", until=until).status_code == 303
-    assert [(each.path, each.approver) for each in registry.waivers(f"{STANDS}/events@1")][:1] == [("flight", "Ada")]
+    assert [(each.path, each.approver) for each in registry.waivers.list(f"{STANDS}/events@1")][:1] == [
+        ("flight", "Ada")
+    ]
     wrong = post("waive", **reason, until="someday")
     assert (wrong.status_code, "until" in wrong.text) == (422, True)
     unsure = post("retire", confirm="mesh://operations/gates")

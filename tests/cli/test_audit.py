@@ -28,9 +28,9 @@ def registry_url(database: str) -> Iterator[str]:
     with running(Settings(database=database, port=0, bootstrap_servers="k:1")) as url:
         with Registry(url) as registry:
             registry.register(*plays())
-            registry.waive(waiver_of_track())
+            registry.waivers.record(waiver_of_track())
             with pytest.raises(Exception, match="no rule"):
-                registry.waive(waiver_of_track(rule="NONE"))
+                registry.waivers.record(waiver_of_track(rule="NONE"))
         yield url
 
 

@@ -188,7 +188,7 @@ def test_the_registry_has_the_schema_and_not_the_file(mesh: Mesh, registry: Regi
     assert told(mesh, against="registry", registry=registry) == [("PROCESS_STATE_UNREADABLE", path)]
     with pytest.raises(RegistrationRefused, match="PROCESS_STATE_UNREADABLE"):
         register(mesh, registry)
-    registry.waive(
+    registry.waivers.record(
         WaiverRequest(
             address=Address.parse("shop/revenue/events@1"),
             rule="PROCESS_STATE_UNREADABLE",

@@ -159,9 +159,9 @@ def test_an_invalid_response_is_never_a_pass(status: int, content: bytes) -> Non
             lambda: client.register(*plays()),
             lambda: client.judge(*plays()),
             lambda: client.past("player/plays"),
-            lambda: client.waive(waiver_of_track()),
+            lambda: client.waivers.record(waiver_of_track()),
             client.waivers,
-            lambda: client.revoke(1),
+            lambda: client.waivers.revoke(1),
             client.health,
         ):
             with pytest.raises(RegistryUnavailable):

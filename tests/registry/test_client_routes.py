@@ -71,9 +71,9 @@ CALLS: Final[dict[tuple[str, str], Callable[[Registry], object]]] = {
     ("GET", "/gate/past/{domain}/{product}"): lambda r: r.past(LINE),
     ("GET", f"/versions/{OF_LINE}"): lambda r: r.versions(LINE),
     ("GET", f"/versions/{OF_LINE}/{{number}}"): lambda r: r.compare(LINE, 2, 1),
-    ("POST", "/waivers"): lambda r: r.waive(waiver_of_track()),
-    ("GET", "/waivers"): lambda r: r.waivers(),
-    ("POST", "/waivers/{number}/revoke"): lambda r: r.revoke(1),
+    ("POST", "/waivers"): lambda r: r.waivers.record(waiver_of_track()),
+    ("GET", "/waivers"): lambda r: r.waivers.list(),
+    ("POST", "/waivers/{number}/revoke"): lambda r: r.waivers.revoke(1),
     ("GET", f"/generations/{OF_LINE}"): lambda r: r.generations(LINE).list(),
     ("POST", f"/generations/{OF_LINE}/open"): lambda r: r.generations(LINE).open(holder="a", seconds=1, made_by="b"),
     ("POST", f"/generations/{OF_LINE}/{{number}}/hold"): lambda r: r.generations(LINE).hold(

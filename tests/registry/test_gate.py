@@ -203,9 +203,9 @@ def test_a_break_of_the_version_before_does_not_count_again(registry: Registry) 
     """A waived break is settled: the next version is not refused for it, even at a transitive level."""
     declared = plays()[0]
     registry.register(*plays())
-    waiver = registry.waive(waiver_of_track())
+    waiver = registry.waivers.record(waiver_of_track())
     registry.register(declared, {"events@1": schema("user")})
-    registry.revoke(waiver.id)
+    registry.waivers.revoke(waiver.id)
     later = {"events@1": schema("user", "device?")}
     (verdict,) = registry.judge(declared, later)
     assert verdict.outcome is Outcome.COMPATIBLE
@@ -305,7 +305,7 @@ def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(
     """A transaction uses an earlier judgement while its input is the same, and asks for another one if it has changed."""
     product_, schemas = plays()
     registry.register(product_, schemas)
-    waiver = registry.waive(waiver_of_track())
+    waiver = registry.waivers.record(waiver_of_track())
     wanted = ProductDeclaration(product_, {("events", 1): read_plain(record("user"))}, "k:1")
     judged, first = Judged(), store.read_now(lambda c: gate_judgement(c, wanted, utc_today()))
     judged.add(first, first.run())
@@ -325,7 +325,7 @@ def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(
         product("mesh://listening/sessions", "mesh://player/plays"), {"events@1": schema("user", name="mesh.S")}
     )
     assert [len(each.readers) for each in (first.run()[0], judged_again())] == [0, 1]
-    registry.revoke(waiver.id)
+    registry.waivers.revoke(waiver.id)
     assert not judged_again().passes
     with pytest.raises(Incompatible):
         asyncio.run(

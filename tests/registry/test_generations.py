@@ -72,7 +72,9 @@ def test_partitions_are_added_by_a_rebuild_only(registry: Registry, line: PortGe
     edited = product.model_copy(update={"output_ports": tuple(grown)})
     with pytest.raises(RegistrationRefused, match="PARTITIONS_ADDED"):
         registry.register(edited, schemas)
-    registry.waive(waiver_of_track(rule="PARTITIONS_ADDED", path="partitions"))  # for the gate's comparison with git
+    registry.waivers.record(
+        waiver_of_track(rule="PARTITIONS_ADDED", path="partitions")
+    )  # for the gate's comparison with git
     with pytest.raises(RegistrationRefused, match="rebuild player/plays --partitions 6"):
         registry.register(edited, schemas)
     assert registry.resolve(line.line).partitions == 4

@@ -28,7 +28,7 @@ def departures(registry: Registry) -> None:
     declared = product(DEPARTURES, outputPorts=[{"key": "flight"}])
     for fields in (("flight", "carrier", "track", LONG), ("flight", "carrier", "track", "gate?", LONG)):
         registry.register(declared, {"events@1": schema(*fields)})
-    registry.waive(waiver_of_track(address=f"{DEPARTURES}/events@1"))
+    registry.waivers.record(waiver_of_track(address=f"{DEPARTURES}/events@1"))
     registry.register(declared, {"events@1": schema("flight", "carrier", "gate?", LONG)})
 
 

@@ -98,7 +98,7 @@ def test_a_database_of_an_earlier_version_is_brought_up(database: str) -> None:
     engine.dispose()
     with running(Settings(database=database, port=0, bootstrap_servers="k:1")) as url, Registry(url) as client:
         client.register(*plays())
-        assert client.waive(waiver_of_track()).id == 1
+        assert client.waivers.record(waiver_of_track()).id == 1
         level = httpx2.get(f"{url}/config", trust_env=False)
     assert level.json() == {"compatibilityLevel": "FULL"}
 

@@ -26,16 +26,16 @@ def test_a_waiver_is_recorded_and_listed(registry: Registry) -> None:
     registry.register(*plays())
     registry.register(product("mesh://player/streams"), plays()[1])
     before = datetime.now(UTC) - timedelta(milliseconds=1)
-    first = registry.waive(waiver_of_track())
+    first = registry.waivers.record(waiver_of_track())
     assert first.model_dump(include=set(WaiverRequest.model_fields)) == waiver_of_track().model_dump()
     assert before <= first.created_at <= datetime.now(UTC)
-    second = registry.waive(waiver_of_track(address="player/streams/events@1"))
-    assert registry.waivers() == (second, first)
+    second = registry.waivers.record(waiver_of_track(address="player/streams/events@1"))
+    assert registry.waivers.list() == (second, first)
     for address in ("player/plays", "player/plays/events", "player/plays/events@1"):
-        assert registry.waivers(address) == (first,)
-    assert registry.waivers("player/plays/other") == registry.waivers("player/plays/events@2") == ()
+        assert registry.waivers.list(address) == (first,)
+    assert registry.waivers.list("player/plays/other") == registry.waivers.list("player/plays/events@2") == ()
     with pytest.raises(NotRegistered):
-        registry.waivers("player/play")
+        registry.waivers.list("player/play")
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_a_waiver_that_cannot_hold_is_refused(registry: Registry, other: dict[st
     """A waiver needs a registered port, a rule of the table and a day within a year."""
     registry.register(*plays())
     with pytest.raises(RegistrationRefused) as error:
-        registry.waive(waiver_of_track(**other))
+        registry.waivers.record(waiver_of_track(**other))
     assert finding in error.value.findings[0]
-    assert registry.waivers() == ()
+    assert registry.waivers.list() == ()
 
 
 def test_some_rules_cannot_be_waived(registry: Registry) -> None:
@@ -65,20 +65,20 @@ def test_some_rules_cannot_be_waived(registry: Registry) -> None:
     assert strict
     for rule in strict:
         with pytest.raises(RegistrationRefused, match=f"{rule} cannot be waived"):
-            registry.waive(waiver_of_track(rule=rule))
+            registry.waivers.record(waiver_of_track(rule=rule))
 
 
 def test_all_findings_of_a_waiver_are_reported_at_once(registry: Registry) -> None:
     """A wrong port, rule and day are three findings."""
     with pytest.raises(RegistrationRefused) as error:
-        registry.waive(waiver_of_track(rule="NONE", until=date(2020, 1, 1)))
+        registry.waivers.record(waiver_of_track(rule="NONE", until=date(2020, 1, 1)))
     assert len(error.value.findings) == 3
 
 
 def test_a_waiver_lets_one_change_pass(registry: Registry) -> None:
     """A waived change is registered with a note, and any other change is still refused."""
     registry.register(*plays())
-    waiver = registry.waive(waiver_of_track())
+    waiver = registry.waivers.record(waiver_of_track())
     declared = plays()[0]
     (verdict,) = registry.judge(declared, WITHOUT_TRACK)
     (finding,) = verdict.findings
@@ -96,16 +96,16 @@ def test_a_waiver_lets_one_change_pass(registry: Registry) -> None:
 def test_a_revoked_waiver_lets_nothing_pass(registry: Registry) -> None:
     """A revoked waiver has the time of its revocation and stays in the list; revoking it again changes nothing."""
     registry.register(*plays())
-    waiver = registry.waive(waiver_of_track())
-    revoked = registry.revoke(waiver.id)
+    waiver = registry.waivers.record(waiver_of_track())
+    revoked = registry.waivers.revoke(waiver.id)
     assert revoked.revoked_at is not None
     assert revoked.revoked_at >= waiver.created_at
-    assert registry.revoke(waiver.id) == revoked
-    assert registry.waivers("player/plays") == (revoked,)
+    assert registry.waivers.revoke(waiver.id) == revoked
+    assert registry.waivers.list("player/plays") == (revoked,)
     with pytest.raises(RegistrationRefused):
         registry.register(plays()[0], WITHOUT_TRACK)
     with pytest.raises(NotRegistered, match="there is no waiver 99"):
-        registry.revoke(99)
+        registry.waivers.revoke(99)
 
 
 @pytest.mark.parametrize(("days", "passes"), [(0, True), (-1, False)], ids=["last-day", "day-after"])
@@ -117,7 +117,7 @@ def test_a_waiver_expires_after_its_day(tmp_path: Path, days: int, passes: bool)
         Registry(url) as client,
     ):
         client.register(*plays())
-        waiver = client.waive(waiver_of_track())
+        waiver = client.waivers.record(waiver_of_track())
         change_until(file, waiver, utc_today() + timedelta(days=days))
         attempt: Callable[[], object] = lambda: client.register(plays()[0], WITHOUT_TRACK)  # noqa: E731 - as it is asked twice
         if passes:
@@ -125,7 +125,7 @@ def test_a_waiver_expires_after_its_day(tmp_path: Path, days: int, passes: bool)
         else:
             with pytest.raises(RegistrationRefused):
                 attempt()
-        (shown,) = client.waivers()
+        (shown,) = client.waivers.list()
         assert shown.revoked_at is None
 
 
