@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.waiting import PATIENCE_S
 
@@ -39,6 +39,12 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def follow(target: Locator) -> None:
+    """Click a link, or the button of a form, and wait until its document has replaced this one."""
+    with target.page.expect_navigation():
+        target.click()
 
 
 class Reader:

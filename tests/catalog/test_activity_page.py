@@ -12,7 +12,7 @@ from meshport.address import Address
 from meshport.grants import AccessRequest, GrantApproval
 from meshport.registry import Registry
 from meshport.seen_readers import GroupReport, GroupReports
-from tests.catalog.browser import Reader
+from tests.catalog.browser import Reader, follow
 from tests.catalog.pages import AS_BROWSER
 from tests.registry.schemas import product, schema
 
@@ -37,12 +37,12 @@ def test_the_owner_decides_about_requests(reader: Reader, registry: Registry, st
     waiting = page.locator("main").inner_text()
     assert "mia@example.org" in waiting
     assert "a board for passengers" in waiting
-    page.get_by_role("button", name="Grant").click()
+    follow(page.get_by_role("button", name="Grant"))
     table = page.get_by_role("region", name="Table of grants")
     assert "granted" in table.inner_text()
     table.get_by_text("Revoke").first.click()
     table.get_by_label("Because").fill("the board is done")
-    table.get_by_role("button", name="Revoke").click()
+    follow(table.get_by_role("button", name="Revoke"))
     assert page.get_by_role("status").inner_text() == "The grant is revoked."
     assert "the board is done" in table.inner_text()
     entries = page.get_by_role("region", name="Table of audit entries").locator("tbody tr").all_inner_texts()
@@ -106,7 +106,7 @@ def test_the_form_that_retires_says_what_that_would_meet(reader: Reader, registr
         assert named in text, named
     assert reader.findings() == []
     form.get_by_label("Its address, to confirm").fill(PIERS)
-    form.get_by_role("button", name="Retire").click()
+    follow(form.get_by_role("button", name="Retire"))
     assert "mesh://network/pier-use" in page.locator("main").inner_text()
     assert registry.product(Address.parse(PIERS)).descriptor.status == "active"
 
@@ -115,14 +115,14 @@ def test_the_form_that_retires_says_what_that_would_meet(reader: Reader, registr
     form = page.locator("form", has=page.get_by_role("button", name="Retire"))
     form.get_by_label("What is retired").select_option("events@1")
     form.get_by_label("Its address, to confirm").fill(f"{PIERS}/events@1")
-    form.get_by_role("button", name="Retire").click()
+    follow(form.get_by_role("button", name="Retire"))
     assert page.get_by_role("status").inner_text() == "The line is retired."
     assert [each.status for each in registry.product(Address.parse(PIERS)).bindings] == ["retired", "active"]
 
     page.get_by_text("Retire it").click()
     form.get_by_label("network/pier-use").check()
     form.get_by_label("Its address, to confirm").fill(PIERS)
-    form.get_by_role("button", name="Retire").click()
+    follow(form.get_by_role("button", name="Retire"))
     assert page.get_by_role("status").inner_text() == "The product is retired."
     assert registry.product(Address.parse(PIERS)).descriptor.status == "retired"
 

@@ -10,7 +10,7 @@ import httpx2
 from meshport.registry import Registry
 from meshport.service_levels import JudgedLevel, LevelState, MeasuredLevels
 from meshport_registry.catalog.lineage_graph import Graph
-from tests.catalog.browser import Reader
+from tests.catalog.browser import Reader, follow
 from tests.catalog.pages import AS_BROWSER
 
 PAGE = "/catalog/lineage/listening/plays-by-artist"
@@ -26,12 +26,12 @@ def test_the_lineage_is_drawn_and_told(reader: Reader) -> None:
     page.get_by_role("button", name="Zoom in").click()
     page.locator("select[name=field]").select_option("royalty")
     page.get_by_label("also what filters").check()
-    page.get_by_role("button", name="Show", exact=True).click()
+    follow(page.get_by_role("button", name="Show", exact=True))
     page.wait_for_url("**field=royalty&influences=true")
     narrowed = page.get_by_role("region", name="Table of fields").locator("tbody tr").all_inner_texts()
     assert 0 < len(narrowed) < len(rows)
     assert not any("label" in each for each in narrowed)
-    page.get_by_role("region", name="Table of products").get_by_role("link", name="payments/artist-royalties").click()
+    follow(page.get_by_role("region", name="Table of products").get_by_role("link", name="payments/artist-royalties"))
     page.wait_for_url("**/catalog/lineage/payments/artist-royalties")
     assert reader.refused == []
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from meshport_registry import OidcSettings, Settings, running
-from tests.catalog.browser import Reader
+from tests.catalog.browser import Reader, follow
 from tests.catalog.pages import AS_BROWSER
 from tests.plain_http import plain_http
 from tests.registry.door import bearer, made_key
@@ -140,7 +140,7 @@ def test_a_person_logs_in_and_out(browser: Browser, guarded: Guarded) -> None:
     page.get_by_role("status").wait_for()
     page.get_by_label("API key or token").fill(guarded.key)
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Log out").click()
+    follow(page.get_by_role("button", name="Log out"))
     page.get_by_role("heading", name="Log in").wait_for()
     assert page.context.cookies() == []
     reader.close()

@@ -6,7 +6,7 @@ import pytest
 
 from meshport.glossary import GlossaryTerm, TermUse
 from meshport.registry import Registry
-from tests.catalog.browser import Reader
+from tests.catalog.browser import Reader, follow
 from tests.registry.schemas import product, schema
 
 RUNWAYS = "mesh://operations/runways"
@@ -25,14 +25,14 @@ def test_a_problem_is_reported_answered_and_closed(reader: Reader, registry: Reg
     assert "No problem was reported." in page.locator("main").inner_text()
     page.get_by_label("What is wrong").fill("<b>no states</b> since noon")
     page.get_by_label("What was seen").fill("the last one is of 11:58")
-    page.get_by_role("button", name="Report").click()
+    follow(page.get_by_role("button", name="Report"))
     assert "<b>no states</b> since noon" in page.locator("main").inner_text()
     page.get_by_label("Answer").fill("the source stands still")
-    page.get_by_role("button", name="Answer").click()
+    follow(page.get_by_role("button", name="Answer"))
     assert "the source stands still" in page.locator("main").inner_text()
     assert reader.findings() == []
     page.get_by_label("Answer").fill("it runs again")
-    page.get_by_role("button", name="Close").click()
+    follow(page.get_by_role("button", name="Close"))
     assert page.get_by_role("button", name="Close").count() == 0
     assert reader.findings() == []
     assert reader.refused == []
@@ -52,9 +52,9 @@ def test_the_glossary_has_definitions_and_products(reader: Reader, registry: Reg
     assert f"used in {runways} runway" in text
     assert reader.findings() == []
     page.get_by_label("Look for a term").fill("without traffic")
-    page.get_by_role("button", name="Look").click()
+    follow(page.get_by_role("button", name="Look"))
     assert page.get_by_role("heading", level=2).all_inner_texts() == ["idle runway"]
-    page.get_by_role("link", name=runways).click()
+    follow(page.get_by_role("link", name=runways))
     assert page.url.endswith(f"/catalog/products/{runways}")
 
 
@@ -66,7 +66,7 @@ def test_a_term_is_withdrawn_by_a_form(reader: Reader, registry: Registry) -> No
         page = reader.open("/catalog/glossary?q=go-around")
         page.get_by_text("Withdraw go-around").click()
         page.get_by_label("The term, to confirm").fill(typed)
-        page.get_by_role("button", name="Withdraw").click()
+        follow(page.get_by_role("button", name="Withdraw"))
         page.get_by_role("heading", level=1).wait_for()
         assert [each.name for each in registry.glossary.read(domain="operations").entries] == left
     assert page.get_by_role("status").inner_text() == "The term is withdrawn."

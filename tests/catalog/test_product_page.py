@@ -19,7 +19,7 @@ from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
 from meshport.seen_readers import GroupReport, GroupReports
 from meshport_registry.catalog.contract import MAX_DOC, MOST_FIELDS, fields_of
-from tests.catalog.browser import Reader
+from tests.catalog.browser import Reader, follow
 from tests.catalog.pages import AS_BROWSER
 from tests.registry.schemas import product, schema
 
@@ -154,7 +154,7 @@ def test_the_page_of_a_deprecated_product_leads_on(reader: Reader) -> None:
     """It says until when, and its successor is a link."""
     page = reader.open("/catalog/products/network/old-delays")
     expect(page.get_by_text("readers should have left by 2030-06-30")).to_be_visible()
-    page.get_by_role("link", name="network/delays-by-airport").first.click()
+    follow(page.get_by_role("link", name="network/delays-by-airport").first)
     expect(page.get_by_role("heading", name="Delays by airport")).to_be_visible()
 
 
@@ -211,7 +211,7 @@ def test_a_person_asks_for_access(reader: Reader, registry: Registry) -> None:
     page.get_by_label("What for?").fill("<b>churn</b>")
     page.get_by_label("Who is to read it?").fill("marketing/churn")
     page.get_by_label("Until").fill("2031-05-01")
-    page.get_by_role("button", name="Ask sales").click()
+    follow(page.get_by_role("button", name="Ask sales"))
     expect(page.locator("#access + .rows")).to_contain_text("marketing/churn")
     (asked,) = registry.access.list(Address("sales", "bookings"))
     assert (asked.purpose, asked.state, str(asked.wanted_until)) == (
@@ -221,7 +221,7 @@ def test_a_person_asks_for_access(reader: Reader, registry: Registry) -> None:
     )
     page.get_by_label("What for?").fill("again")
     page.get_by_label("Who is to read it?").fill("marketing/churn")
-    page.get_by_role("button", name="Ask sales").click()
+    follow(page.get_by_role("button", name="Ask sales"))
     expect(page.get_by_text("waits already")).to_be_visible()
 
 

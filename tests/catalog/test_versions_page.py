@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx2
 
-from tests.catalog.browser import Reader
+from tests.catalog.browser import Reader, follow
 from tests.catalog.pages import AS_BROWSER
 
 PAGE = "/catalog/versions/operations/gates"
@@ -20,14 +20,14 @@ def test_any_two_versions_can_be_compared(reader: Reader) -> None:
     assert "nobody reads the stand, says the survey" in page.get_by_role("region", name="Table of waivers").inner_text()
     page.get_by_label("Compare", exact=False).first.select_option("version 1")
     page.get_by_label("with").select_option("version 2")
-    page.get_by_role("button", name="Compare").click()
+    follow(page.get_by_role("button", name="Compare"))
     page.wait_for_url("**against=1&number=2")
     changes = page.locator(".changes li").all_inner_texts()
     assert [each.split("\n")[0] for each in changes] == [
         "doc gate is described otherwise",
         "added closed is new: text or null, with the default null",
     ]
-    page.get_by_role("link", name="what changed in version 3").click()
+    follow(page.get_by_role("link", name="what changed in version 3"))
     page.wait_for_url("**number=3")
 
 

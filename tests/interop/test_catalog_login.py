@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from meshport.catalog import ProductRegistration
 from meshport.local.kraft import free_ports
 from meshport_registry import BrowserLogin, OidcSettings, Settings, running
-from tests.catalog.browser import Reader, chromium
+from tests.catalog.browser import Reader, chromium, follow
 from tests.interop.openid_provider import CATALOG, REGISTRY_AUDIENCE, OpenIdServer, openid_server
 from tests.interop.packages import installed
 from tests.plain_http import plain_http
@@ -70,8 +70,8 @@ def at_the_provider(page: Page, person: str) -> None:
     """Do there what a person does: give name and password, and agree."""
     page.locator("input[name=login]").fill(person)
     page.locator("input[name=password]").fill("any")
-    page.locator("button[type=submit]").click()
-    page.get_by_role("button", name=re.compile("continue", re.IGNORECASE)).click()
+    follow(page.locator("button[type=submit]"))
+    follow(page.get_by_role("button", name=re.compile("continue", re.IGNORECASE)))
 
 
 def test_a_person_logs_in_acts_and_logs_out(browser: Browser, mesh: TwoRegistries, tmp_path: Path) -> None:
@@ -92,16 +92,16 @@ def test_a_person_logs_in_acts_and_logs_out(browser: Browser, mesh: TwoRegistrie
     page.goto(f"{mesh.second}{PLAYS}")  # a browser sends the cookies of a host to all of its ports
     page.get_by_text("Deprecate it", exact=True).click()
     page.locator("form[action$='/deprecate'] input[name=on]").fill("2031-01-31")
-    page.locator("form[action$='/deprecate'] button").click()
+    follow(page.locator("form[action$='/deprecate'] button"))
     page.get_by_text("deprecated").first.wait_for()
     page.goto(f"{mesh.first}/catalog/glossary")
-    page.get_by_role("button", name="Log out").click()
-    page.get_by_role("button", name=re.compile("yes, sign me out", re.IGNORECASE)).click()
+    follow(page.get_by_role("button", name="Log out"))
+    follow(page.get_by_role("button", name=re.compile("yes, sign me out", re.IGNORECASE)))
     page.wait_for_url(f"{mesh.first}/catalog/login")
     assert reader.findings() == []
     page.goto(f"{mesh.second}{PLAYS}")
     page.get_by_role("heading", name="Log in", exact=True).wait_for()
-    page.get_by_role("link", name="Log in at").click()
+    follow(page.get_by_role("link", name="Log in at"))
     page.locator("input[name=login]").wait_for()  # the login at the provider has ended too
     # The provider's own pages ask for fonts of another host, and a page to log in is an answer of 401.
     assert [each for each in reader.refused if "Failed to load resource" not in each] == []
@@ -112,7 +112,7 @@ def test_a_person_without_the_right_is_shown_no_form(browser: Browser, mesh: Two
     """Ben, who is in no group of owners, reads the page and is refused the change."""
     reader = Reader(browser, mesh.first)
     page = reader.open(f"/catalog/login?next={PLAYS}")
-    page.get_by_role("link", name="Log in at").click()
+    follow(page.get_by_role("link", name="Log in at"))
     at_the_provider(page, BEN)
     page.wait_for_url(f"{mesh.first}{PLAYS}")
     assert page.locator("form[action$='/retire']").count() == 0
@@ -125,8 +125,8 @@ def test_a_person_who_refuses_is_told(browser: Browser, mesh: TwoRegistries) -> 
     """Who cancels at the provider comes back to the page to log in, with what the provider said."""
     reader = Reader(browser, mesh.first)
     page = reader.open("/catalog/login")
-    page.get_by_role("link", name="Log in at").click()
-    page.get_by_role("link", name=re.compile("cancel", re.IGNORECASE)).click()
+    follow(page.get_by_role("link", name="Log in at"))
+    follow(page.get_by_role("link", name=re.compile("cancel", re.IGNORECASE)))
     page.get_by_role("status").get_by_text("the provider refused the login: access_denied").wait_for()
     assert reader.findings() == []
     reader.close()
