@@ -55,7 +55,7 @@ ATTEMPTS = 3  # a port that was free may be taken before the broker binds it
 STOP_GRACE_SECONDS = 15.0
 RECORDER_GRACE_SECONDS = 120.0  # it writes the AOT cache as it stops
 
-HEAP = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC")
+HEAP = ("-Xms64m", "-Xmx1g", "-XX:+UseSerialGC")
 QUICK_START = ("-XX:TieredStopAtLevel=1",)
 # A damaged cache ends the JVM unless it is verified (20 ms); then its log says so, and the broker starts without the cache.
 AOT_SAFE = ("-XX:+VerifySharedSpaces", "-Xlog:disable")

@@ -29,6 +29,9 @@ _Any = TypeVar("_Any")
 _Parsed_co = TypeVar("_Parsed_co", covariant=True)
 # `host:8081`, as people name a server; a user and a password need the whole URL, so that no part of one is taken for a host.
 _SERVER: Final = re.compile(r"[\w.-]+(:[0-9]+)?(/[^@]*)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?(/[^@]*)?")
+# A kept connection may end as a request is sent on it: the server closes idle ones, or was started again. A GET is sent once more
+# (RFC 9112 9.3.1); another method may have been carried out.
+_CONNECTION_ENDED: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 _CONNECT_S = 5.0  # a registry that is busy judging a contract still accepts connections
 
 
@@ -212,7 +215,12 @@ class Requests:
 
     def _send(self, call: Call) -> httpx2.Response:
         try:
-            response = self._http.request(**call.parts())
+            try:
+                response = self._http.request(**call.parts())
+            except _CONNECTION_ENDED:
+                if call.method != "GET":
+                    raise
+                response = self._http.request(**call.parts())
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._origin.silent(error) from error
         return self._origin.success(response)
@@ -254,7 +262,12 @@ class AsyncRequests:
         if self._http is None:
             self._http = httpx2.AsyncClient(transport=self._transport, **self._origin.options)
         try:
-            response = await self._http.request(**call.parts())
+            try:
+                response = await self._http.request(**call.parts())
+            except _CONNECTION_ENDED:
+                if call.method != "GET":
+                    raise
+                response = await self._http.request(**call.parts())
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._origin.silent(error) from error
         return self._origin.success(response)

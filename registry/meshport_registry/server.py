@@ -26,6 +26,8 @@ from meshport_registry.measures import metrics_served
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
 
+# Load balancers close idle connections after 60 s: the side that sends has to be the first.
+_KEEP_ALIVE_S: Final = 65
 # Seconds for which a thread that computes keeps the interpreter from the event loop; Python's own value is 5 ms.
 _SWITCH_S: Final = 0.001
 
@@ -155,6 +157,7 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
         headers=[(VERSION_HEADER, __version__)],
         date_header=False,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
     return _Server(config, settings, metrics), listener
