@@ -278,10 +278,10 @@ def _uses(mesh: Registry, known: RegisteredProduct, admins: ClusterAdmins) -> di
         topics = {binding.topic, *(each.topic for each in binding.continues)}
         with suppress(NotRegistered, RegistrationRefused):  # a retired line lists none
             topics |= {each.topic for each in mesh.generations(binding.address).list().generations}
-        there, adopted = admin.partitions(), _adopted(known)
+        adopted = _adopted(known)
         of_topic = ([topic] if topic in adopted else generation_topics(topic) for topic in sorted(topics))
-        names = dict.fromkeys(name for each in of_topic for name in each if name in there)
-        found |= {topic_use(name, admin): admin for name in names}
+        names = dict.fromkeys(name for each in of_topic for name in each)
+        found |= {topic_use(name, admin): admin for name in admin.partitions_of(*names)}
     return found
 
 

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
     NewTopic,
     OffsetSpec,
     ResourceType,
-    TopicMetadata,
+    TopicDescription,
 )
 
 from meshport.errors import TopicError
@@ -30,9 +30,12 @@ from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
-from meshport.kafka.unreachable import metadata
+from meshport.kafka.unreachable import cluster_metadata, metadata, unreachable
 
 _PAUSE_S: Final = 0.02
+_NOT_SHOWN: Final = frozenset(
+    {ClientError.UNKNOWN_TOPIC_OR_PART, ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.TOPIC_EXCEPTION}
+)
 _OF_TOPIC: Final = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG
 _IN_SYNC: Final = "min.insync.replicas"
 # Of a check: a principal that may only look can make a plan, and carrying it out reports what it may not do. The broker that
@@ -67,11 +70,14 @@ class Admin:
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         # An in-memory cluster takes no admin requests: it creates a topic, with four partitions, when its metadata is asked
         # for, and keeps no settings.
-        self._in_memory = is_in_memory(self._metadata().cluster_id)
+        self._silent = f"no broker answers at {kafka.bootstrap_servers}"
+        self._in_memory = is_in_memory(self._cluster().cluster_id)
+
+    def _cluster(self) -> ClusterMetadata:
+        return cluster_metadata(self._client, self.kafka, self._silent, timeout_s=ANSWER_S)
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
-        what = f"no broker answers at {self.kafka.bootstrap_servers}"
-        return metadata(self._client, self.kafka, what, timeout_s=ANSWER_S, topic=topic)
+        return metadata(self._client, self.kafka, self._silent, timeout_s=ANSWER_S, topic=topic)
 
     def brokers(self) -> int:
         """Return how many brokers the cluster has.
@@ -79,15 +85,40 @@ class Admin:
         Raises:
             BrokerUnavailable: no broker answered.
         """
-        return len(self._metadata().brokers)
+        return len(self._cluster().brokers)
 
     def partitions(self) -> dict[str, int]:
-        """Return the number of partitions of every topic.
+        """Return the number of partitions of every topic of the cluster, which is slow where there are thousands.
 
         Raises:
             BrokerUnavailable: no broker answered.
         """
         return {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
+
+    def partitions_of(self, *names: str) -> dict[str, int]:
+        """Return the number of partitions of topics; one that does not exist, or that this login may not see, is left out.
+
+        Raises:
+            KafkaError: the cluster did not answer.
+        """
+        if self._in_memory:
+            known = self.partitions()
+            return {name: known[name] for name in names if name in known}
+        return {name: len(found.partitions) for name, found in self._descriptions(names).items()}
+
+    def _descriptions(self, names: Collection[str]) -> dict[str, TopicDescription]:
+        """Return what a broker knows of topics, those left out that it does not show."""
+        if not names:
+            return {}
+        found = {}
+        asked = self._client.describe_topics(TopicCollection([*names]), request_timeout=ANSWER_S)
+        for name in dict.fromkeys(names):
+            try:
+                found[name] = answer_of(asked[name], self._silent)
+            except KafkaException as error:
+                if error.args[0].code() not in _NOT_SHOWN:
+                    raise unreachable(self.kafka, error, f"cannot see the topic {name}") from error
+        return found
 
     def topic(self, name: str) -> Topic | None:
         """Return the topic of a name, or None where there is none.
@@ -99,9 +130,10 @@ class Admin:
             KafkaError: the cluster did not answer, or the two answers still differ after 15 s.
         """
         deadline = time.monotonic() + ANSWER_S
-        while (found := self._metadata().topics.get(name)) is not None:
-            if self._in_memory:
-                return Topic(name, len(found.partitions), 1, {})
+        if self._in_memory:
+            partitions = self.partitions().get(name)
+            return None if partitions is None else Topic(name, partitions, 1, {})
+        while (found := self._descriptions([name]).get(name)) is not None:
             try:
                 return self._described(name, found)
             except KafkaException as error:
@@ -111,14 +143,14 @@ class Admin:
             time.sleep(_PAUSE_S)
         return None
 
-    def _described(self, name: str, found: TopicMetadata) -> Topic:
+    def _described(self, name: str, found: TopicDescription) -> Topic:
         resource = ConfigResource(ResourceType.TOPIC, name)
         entries = answer_of(self._client.describe_configs([resource])[resource], f"cannot see the topic {name}")
         given: dict[str, str] = {}
         defaults: dict[str, str] = {}
         for key, entry in entries.items():
             (given if entry.source == _OF_TOPIC else defaults)[key] = str(entry.value)
-        replicas = min(len(each.replicas) for each in found.partitions.values())
+        replicas = min(len(each.replicas) for each in found.partitions)
         return Topic(name, len(found.partitions), replicas, given, defaults)
 
     def topic_ids(self, names: Collection[str]) -> dict[str, str]:
@@ -168,7 +200,7 @@ class Admin:
         if self._in_memory:
             return self._ensure_in_memory(name, partitions)
         # A cluster that has no controller for the moment does not answer a request to create a topic, even one that exists.
-        if name in (known := self.partitions()):
+        if name in (known := self.partitions_of(name)):
             self._refuse_other_count(name, known[name], partitions)
             return False
         new = self._new_topic(name, partitions, config or {}, self.replicas(replicas))
@@ -181,7 +213,7 @@ class Admin:
         else:
             self._await_topic(name)
             return True
-        self._refuse_other_count(name, self.partitions().get(name, partitions), partitions)
+        self._refuse_other_count(name, self.partitions_of(name).get(name, partitions), partitions)
         return False
 
     def _new_topic(self, name: str, partitions: int, config: Mapping[str, str], replicas: int) -> NewTopic:
@@ -209,7 +241,7 @@ class Admin:
     def _await_topic(self, name: str) -> None:
         """Wait until a new topic is in the metadata: the request is answered before every broker knows of the topic."""
         deadline = time.monotonic() + ANSWER_S
-        while name not in self.partitions() and time.monotonic() < deadline:
+        while name not in self.partitions_of(name) and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
 
     def _ensure_in_memory(self, name: str, partitions: int) -> bool:
@@ -231,16 +263,16 @@ class Admin:
         Raises:
             TopicError: there is no such topic, or the broker refused it.
         """
-        if self.partitions().get(name, 0) >= total:
+        if self.partitions_of(name).get(name, 0) >= total:
             return
         try:
             asked = self._client.create_partitions([NewPartitions(name, total)], operation_timeout=ANSWER_S)[name]
             answer_of(asked, f"cannot add partitions to {name}")
         except KafkaException as error:
-            if self.partitions().get(name, 0) < total:  # another process may have added them meanwhile
+            if self.partitions_of(name).get(name, 0) < total:  # another process may have added them meanwhile
                 raise client_error(error, f"cannot add partitions to {name}") from error
         deadline = time.monotonic() + ANSWER_S
-        while self.partitions().get(name, 0) < total and time.monotonic() < deadline:
+        while self.partitions_of(name).get(name, 0) < total and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
 
     def set_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
@@ -330,7 +362,7 @@ class Admin:
             KafkaError: a leader did not answer.
         """
         what = f"cannot see what {name} holds"
-        partitions = [TopicPartition(name, each) for each in range(self.partitions().get(name, 0))]
+        partitions = [TopicPartition(name, each) for each in range(self.partitions_of(name).get(name, 0))]
         bounds = []
         try:
             for wanted in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call] # of the client

@@ -20,7 +20,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 
-__all__ = ["RefusedConnections", "metadata", "unreachable"]
+__all__ = ["RefusedConnections", "cluster_metadata", "metadata", "unreachable"]
 
 _REFUSED: Final = frozenset(
     {
@@ -37,6 +37,8 @@ _ENOUGH: Final = 3
 # The client tries again ten times a second at first.
 _REPEAT_S: Final = 30.0
 _PROTOCOL: Final = "security.protocol"
+# Every cluster has it, and a request for it creates no topic of a user.
+_SMALL_TOPIC: Final = "__consumer_offsets"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -74,10 +76,9 @@ class RefusedConnections:
             BrokerUnavailable: the login or the certificate is refused; the message has the broker's word.
         """
         until = time.monotonic() + _LOOK_S
-        named = {} if topic is None else {"topic": topic}
         while _PROTOCOL in kafka.properties:
             try:
-                client.list_topics(**named, timeout=_SLICE_S)
+                client.list_topics(topic or _SMALL_TOPIC, timeout=_SLICE_S)
             except KafkaException:
                 client.poll(0)  # it serves the reports
             else:
@@ -122,6 +123,14 @@ def metadata(
     except KafkaException as error:
         raise unreachable(kafka, error, what) from error
     return found
+
+
+def cluster_metadata(client: Any, kafka: KafkaConfig, what: str, *, timeout_s: float) -> ClusterMetadata:
+    """Return what a broker knows of the cluster, with one topic only: all topics of a large cluster take megabytes.
+
+    Arguments and errors are those of `metadata`.
+    """
+    return metadata(client, kafka, what, timeout_s=timeout_s, topic=_SMALL_TOPIC)
 
 
 def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaError:

@@ -95,7 +95,7 @@ class GenerationAligner:
         if self._fixed is not None or self._continues or not self._has_run:
             return
         with closing(KafkaLog(self._old.kafka)) as log:
-            if self._old.repartition is not None and self._old.repartition.changelog in self._topics:
+            if self._old.repartition is not None and self._exists(self._old.repartition.changelog):
                 if self._cache is None:
                     self._cache = ChangelogCache(self._old.kafka, self._old.repartition.changelog)
                 self._cache.catch_up(log)
@@ -166,16 +166,14 @@ class GenerationAligner:
         topics = [self._old.output.topic, *(stage.changelog for stage in self._old.stages)]
         if self._old.repartition is not None:
             topics.append(self._old.repartition.topic)
-        known = self._topics
-        return [topic for topic in topics if topic in known]  # another logic may have had fewer
-
-    @property
-    def _topics(self) -> Mapping[str, int]:
-        return Admin(self._old.kafka).partitions()
+        return [*Admin(self._old.kafka).partitions_of(*topics)]  # another logic may have had fewer
 
     @property
     def _has_run(self) -> bool:
-        return self._old.stages[0].changelog in self._topics
+        return self._exists(self._old.stages[0].changelog)
+
+    def _exists(self, topic: str) -> bool:
+        return bool(Admin(self._old.kafka).partitions_of(topic))
 
     def _settle_old(self, log: KafkaLog) -> dict[TopicPartition, int]:
         """Return the old generation's input offsets, after its repartition topic is drained and none is before the new one's."""
@@ -283,7 +281,7 @@ class GenerationAligner:
 
     def _ungrouped_partition(self, checkpoints: list[dict[int, Checkpoint]], log: KafkaLog) -> TopicPartition | None:
         """Return a partition of the repartition topic with records that are not grouped yet; None where all are."""
-        if (stage := self._old.repartition) is None or stage.topic not in self._topics:
+        if (stage := self._old.repartition) is None or not self._exists(stage.topic):
             return None
         ends = readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic))
         short = (each for each, checkpoint in checkpoints[-1].items() if checkpoint.offset + 1 < ends[each])

@@ -47,8 +47,7 @@ def offsets_of_remade(plan: Plan, log: KafkaLog) -> FixedOffsets | None:
     Raises:
         KafkaError: the cluster did not answer.
     """
-    known = Admin(plan.kafka).partitions()
-    if plan.stages[0].changelog not in known:
+    if not Admin(plan.kafka).partitions_of(plan.stages[0].changelog):
         return None
     present = recorded_ids(plan, log.topic_ids(state_topics(plan)))
     found = latest_checkpoints(plan, log)
@@ -102,7 +101,7 @@ def output_offsets(plan: Plan, log: KafkaLog) -> dict[TopicPartition, int]:
     A checkpoint of a damaged state may be wrong itself. The group's offset is committed with the outputs, or after them, so
     that the lower of the two is taken.
     """
-    known = Admin(plan.kafka).partitions()
+    known = Admin(plan.kafka).partitions_of(*(stage.topic for stage in plan.stages))
     committed = {
         TopicPartition(stage.topic, partition): offset
         for stage in plan.stages

@@ -46,8 +46,10 @@ def pin_inputs(plan: Plan) -> PinnedPlan:
             bound one.
     """
     bound = [each.binding for each in plan.sources]
-    known = Admin(plan.kafka).partitions() if any(each.continues for each in bound) else {}
-    if any(stage.changelog not in known for stage in plan.stages):
+    if not any(each.continues for each in bound):
+        return PinnedPlan(plan)
+    changelogs = {stage.changelog for stage in plan.stages}
+    if Admin(plan.kafka).partitions_of(*changelogs).keys() != changelogs:
         return PinnedPlan(plan)
     with closing(KafkaLog(plan.kafka)) as log:
         shapes = {each.shape for checkpoints in latest_checkpoints(plan, log) for each in checkpoints.values()} - {""}

@@ -32,8 +32,7 @@ def retire(line: PortGenerations, number: int, admin: Admin) -> list[str]:
     if topic is None:
         raise NotRegistered(f"{line.line} has no generation {number}")
     line.retire(number)
-    known = admin.partitions()
-    deleted = [each for each in generation_topics(topic) if each in known]
+    deleted = [*admin.partitions_of(*generation_topics(topic))]
     for each in deleted:
         admin.delete_topic(each)
     return deleted

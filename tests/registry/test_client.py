@@ -160,7 +160,7 @@ def test_an_invalid_response_is_never_a_pass(status: int, content: bytes) -> Non
             lambda: client.judge(*plays()),
             lambda: client.past("player/plays"),
             lambda: client.waivers.record(waiver_of_track()),
-            client.waivers,
+            client.waivers.list,
             lambda: client.waivers.revoke(1),
             client.health,
         ):

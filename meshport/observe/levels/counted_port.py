@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -116,14 +116,13 @@ class CountedPort:
         if running is None:
             return
         part = running.next_part()
-        for messages in cluster.read({each: begin for each, (begin, _) in part.items()}, part):
+        read = {each: begin for each, (begin, _) in part.items()}
+        for messages in cluster.read(dict(read), part):
             for message in messages:
                 self._note(message)
-                part[TopicPartition(message.topic(), message.partition())] = (message.offset() + 1, 0)
-        ends = running.next_part()
-        read: Mapping[TopicPartition, int] = {
-            each: part[each][0] if each in cluster.unread else ends[each][1] for each in part
-        }
+                read[TopicPartition(message.topic(), message.partition())] = message.offset() + 1
+        # Markers of transactions have no message: a partition that was read to its end ends there.
+        read |= {each: end for each, (_, end) in part.items() if each not in cluster.unread}
         self._counting.end_part(read, now_ms)
 
     def _note(self, message: ReceivedMessage) -> None:

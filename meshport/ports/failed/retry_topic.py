@@ -102,7 +102,7 @@ class RetryTopic:
 
     def _grow(self) -> int:
         """Make the topics, or add partitions to them until they have as many as the port's, and return how many that has."""
-        known = self._admin.partitions()
+        known = self._admin.partitions_of(self._topic, self.name, self.quarantine, self.redrive)
         partitions = known.get(self._topic, 0)
         for topic, config in ((self.name, _WAITING), (self.quarantine, _QUARANTINE), (self.redrive, _QUARANTINE)):
             if topic not in known:

@@ -29,7 +29,7 @@ def latest_checkpoints(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]
 
     A stage without a changelog topic, such as one that an earlier logic did not have, has empty checkpoints.
     """
-    known = Admin(plan.kafka).partitions()
+    known = Admin(plan.kafka).partitions_of(*(stage.changelog for stage in plan.stages))
     return [
         _checkpoints(plan, stage.changelog, log)
         if stage.changelog in known

@@ -58,7 +58,7 @@ def ensure_topics(plan: Plan, admin: Admin) -> None:
     Raises:
         TopicError: one exists with another number of partitions.
     """
-    known = admin.partitions()
+    known = admin.partitions_of(*(each.stage.changelog for each in plan.sources), plan.redrive_topic)
     if plan.repartition is not None and not admin.ensure_topic(
         plan.repartition.topic, plan.repartition.partitions, _REPARTITION
     ):
