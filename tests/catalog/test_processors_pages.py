@@ -117,13 +117,15 @@ def test_an_old_report_does_not_look_like_now(
 ) -> None:
     """A report that has ended is shown with its time as what was then; the state is not known, and nothing is stopped."""
     address = Address.parse("mesh://network/old-news/events@1")
+    news = product("mesh://network/news", owner="network-planning", outputPorts=[{"key": "airport"}])
+    registry.register(news, {"events@1": schema("airport", "seen")})
     declared = product(
         "mesh://network/old-news",
-        "mesh://operations/departures:airport,scheduled_at",
+        "mesh://network/news:airport,seen",
         archetype="aggregate",
         owner="network-planning",
         outputPorts=[{"key": "airport"}],
-        process={"input": "mesh://operations/departures", "steps": [{"select": ["airport"]}]},
+        process={"input": "mesh://network/news", "steps": [{"select": ["airport"]}]},
     )
     registry.register(declared, {"events@1": schema("airport")})
     registry.processors.report(address, report(address, 2, until=LOOKED + timedelta(minutes=2)))
