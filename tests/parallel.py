@@ -14,8 +14,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 __all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
-# Most tests on Kafka wait for a rebalance, a commit or a process: one process a core leaves it idle half of the time.
-_PROCESSES_PER_CORE: Final = 2
+# Most tests on Kafka wait for a rebalance, a commit or a process: two processes a core leave it idle 40 % of the time.
+_PROCESSES_PER_CORE: Final = 3
 _MOST_PROCESSES: Final = 8
 
 # These share the mesh of one new user, and each continues where the one before ended.
@@ -37,7 +37,7 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # as above
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes for `-n auto`: two for each core that this process may run on, at most eight."""
+    """Return the number of processes for `-n auto`: three for each core that this process may run on, at most eight."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_PROCESSES_PER_CORE * cores, _MOST_PROCESSES)
 
