@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-__all__ = ["VARIABLE", "JsonLog", "LineForm", "TextLog", "json_line", "log_to_stderr"]
+__all__ = ["VARIABLE", "JsonLog", "LineForm", "TextLog", "json_line", "log_to_stderr", "without_repeats"]
 
 VARIABLE: Final = "MESHPORT_LOG_FORMAT"
 _FACTS: Final = "facts"
+_MOST_KEPT: Final = 1_000
 # What logging itself puts into a record, and what it leaves there.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _FACTS}
 
@@ -63,6 +65,43 @@ def log_to_stderr(form: LineForm) -> None:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(JsonLog() if form is LineForm.JSON else TextLog())
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
+
+
+class _Repeats(logging.Filter):
+    """Passes a message on once, and again when it comes `every_s` seconds after it was last passed on, or later."""
+
+    def __init__(self, every_s: float) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._passed: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be written."""
+        message = record.name, record.getMessage()
+        last = self._passed.get(message)
+        if last is not None and record.created - last < self._every_s:
+            return False
+        if len(self._passed) >= _MOST_KEPT:
+            self._passed.clear()
+        self._passed[message] = record.created
+        return True
+
+
+@contextmanager
+def without_repeats(every_s: float = 3600.0) -> Iterator[None]:
+    """Have the log leave out messages that it had lately, for a command that looks at the same things every some seconds.
+
+    Args:
+        every_s: seconds after which the same message is written again.
+    """
+    repeats = {each: _Repeats(every_s) for each in logging.getLogger().handlers}
+    for handler, of_handler in repeats.items():
+        handler.addFilter(of_handler)
+    try:
+        yield
+    finally:
+        for handler, of_handler in repeats.items():
+            handler.removeFilter(of_handler)
 
 
 def _trace() -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from meshport.cli.acls import admit_own
+from meshport.cli.log_lines import without_repeats
 from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, emit, log, say, table
 from meshport.cli.session import (
@@ -69,6 +70,7 @@ def observe(
     stopped = None if once else stop_on_signal()
     readiness = Readiness("observe", [_LOOKED])
     with (
+        without_repeats(),
         serving_metrics(metrics, readiness),
         open_registry(registry) as mesh,
         Observer(mesh, clusters, interval_s=interval, limit=limit) as observer,
