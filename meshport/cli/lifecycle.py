@@ -231,7 +231,7 @@ def drop(
             )
             raise typer.Exit(FINDINGS)
         groups = _processor_groups(known, admins)
-        running = [group for group, admin in groups.items() if admin.members(group)]
+        running = [group for group, admin in groups.items() if admin.groups.members(group)]
         if running:
             say(
                 f"the processor of {wanted.key} runs (group {', '.join(running)}); stop it first: `meshport up` starts "
@@ -251,7 +251,7 @@ def drop(
         for each, admin in deleted.items():
             admin.delete_topic(each.topic)
         for group, admin in groups.items():
-            admin.delete_group(group)
+            admin.groups.delete(group)
         acls.carry_out()
     if json:
         topics = [each.topic for each in deleted]

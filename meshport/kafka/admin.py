@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
+from functools import cached_property
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -27,6 +28,7 @@ from meshport.kafka.answer import ANSWER_S, answer_of
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
+from meshport.kafka.groups import ClusterGroups
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
@@ -320,41 +322,6 @@ class Admin:
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         return self._client.incremental_alter_configs([resource], validate_only=validate_only)[resource]
 
-    def members(self, group: str) -> int:
-        """Return how many members a consumer group has now; 0 where there is no such group.
-
-        Raises:
-            KafkaError: the group's coordinator did not answer.
-        """
-        try:
-            found = self._client.describe_consumer_groups([group], request_timeout=ANSWER_S)[group]
-            return len(answer_of(found, f"cannot see the group {group}").members)
-        except KafkaException as error:
-            if error.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
-                return 0
-            raise client_error(error, f"cannot see the group {group}") from error
-
-    def committed_offsets(self, topic: str) -> dict[str, dict[int, int]]:
-        """Return the offsets that consumer groups have committed in a topic: group, then partition, to next offset.
-
-        Raises:
-            KafkaError: a coordinator did not answer.
-        """
-        found = {}
-        try:
-            what = f"cannot see who reads {topic}"
-            listed = answer_of(self._client.list_consumer_groups(request_timeout=ANSWER_S), what)
-            for each in listed.valid:
-                asked = ConsumerGroupTopicPartitions(each.group_id)
-                answer = self._client.list_consumer_group_offsets([asked], request_timeout=ANSWER_S)[each.group_id]
-                committed = answer_of(answer, what).topic_partitions or ()
-                own = {one.partition: one.offset for one in committed if one.topic == topic and one.offset >= 0}
-                if own:
-                    found[each.group_id] = own
-        except KafkaException as error:
-            raise client_error(error, what) from error
-        return found
-
     def records(self, name: str) -> int:
         """Return how many offsets a topic holds: events, and the markers of transactions; 0 where there is no such topic.
 
@@ -373,6 +340,15 @@ class Admin:
         first, end = bounds
         return end - first
 
+    @cached_property
+    def groups(self) -> ClusterGroups:
+        """The consumer groups of the cluster.
+
+        Raises:
+            KafkaError: it is an in-memory cluster, which shows none.
+        """
+        return ClusterGroups(self.kafka)
+
     def groups_of(self, name: str) -> list[str]:
         """Return the consumer groups that have committed offsets in a topic, or whose members are assigned to it.
 
@@ -381,36 +357,7 @@ class Admin:
         """
         if self._in_memory:  # it keeps no groups that an admin client could list
             return []
-        found = set(self.committed_offsets(name))
-        what = f"cannot see who reads {name}"
-        try:
-            listed = answer_of(self._client.list_consumer_groups(request_timeout=ANSWER_S), what)
-            ids = [each.group_id for each in listed.valid if each.group_id not in found]
-            described = self._client.describe_consumer_groups(ids, request_timeout=ANSWER_S) if ids else {}
-            for group, answer in described.items():
-                members = answer_of(answer, what).members
-                if any(each.topic == name for member in members for each in member.assignment.topic_partitions):
-                    found.add(group)
-        except KafkaException as error:
-            raise client_error(error, what) from error
-        return sorted(found)
-
-    def delete_group(self, group: str) -> bool:
-        """Delete a consumer group with its offsets; return whether there was one.
-
-        Raises:
-            KafkaError: the group has members, or its coordinator did not answer.
-        """
-        try:
-            answer_of(
-                self._client.delete_consumer_groups([group], request_timeout=ANSWER_S)[group],
-                f"cannot delete {group}",
-            )
-        except KafkaException as error:
-            if error.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
-                return False
-            raise client_error(error, f"cannot delete the group {group}") from error
-        return True
+        return [each.name for each in self.groups.readers_of(name)]
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and all its events.

@@ -79,6 +79,10 @@ class ConsumerGroup:
         """The partitions that it is assigned, or has committed an offset of."""
         return {*self.assigned, *self.committed}
 
+    def committed_in(self, topic: str) -> dict[int, int]:
+        """Return the next offset to read of each partition of a topic in which it has committed one."""
+        return {each.partition: offset for each, offset in self.committed.items() if each.topic == topic}
+
 
 class ClusterGroups:
     """Asks for the groups of one cluster, and for the bounds of what they read.
@@ -179,6 +183,51 @@ class ClusterGroups:
             for name, each in described.items()
             if (found := committed[name]) is not None
         ]
+
+    def readers_of(self, topic: str) -> list[ConsumerGroup]:
+        """Return the groups that have committed offsets in a topic, or whose members are assigned to it.
+
+        Raises:
+            KafkaError: a coordinator did not answer.
+        """
+        return [
+            each for each in self.describe(self.names()) if topic in {partition.topic for partition in each.partitions}
+        ]
+
+    def committed_offsets(self, topic: str) -> dict[str, dict[int, int]]:
+        """Return the offsets that groups have committed in a topic: group, then partition, to next offset.
+
+        Raises:
+            KafkaError: a coordinator did not answer.
+        """
+        found = {each.name: each.committed_in(topic) for each in self.readers_of(topic)}
+        return {group: offsets for group, offsets in found.items() if offsets}
+
+    def members(self, group: str) -> int:
+        """Return how many members a group has now; 0 where there is no such group.
+
+        Raises:
+            KafkaError: the group's coordinator did not answer, or this login may not see the group.
+        """
+        found = sum(each.members for each in self.describe([group]))
+        if self.hidden:
+            raise KafkaError(f"this login may not see the group {group}", hint="it needs the right to Describe it")
+        return found
+
+    def delete(self, group: str) -> bool:
+        """Delete a group with its offsets; return whether there was one.
+
+        Raises:
+            KafkaError: the group has members, or its coordinator did not answer.
+        """
+        what = f"cannot delete the group {group}"
+        try:
+            answer_of(self._client.delete_consumer_groups([group], request_timeout=ANSWER_S)[group], what)
+        except KafkaException as error:
+            if error.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
+                return False
+            raise client_error(error, what) from error
+        return True
 
     def _described(self, name: str, asked: list[Future[ConsumerGroupDescription]]) -> ConsumerGroupDescription | None:
         """Return the answer to the first question, and of a further call that to another one."""

@@ -16,6 +16,7 @@ from meshport.binding import Continuation
 from meshport.errors import ProcessError, StateDamaged
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
+from meshport.kafka.groups import ClusterGroups
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.logic.operators import Apply
@@ -268,10 +269,11 @@ class GenerationAligner:
         old = self._old
         if all(each.shape in {"", old.shape} for found in checkpoints for each in found.values()):
             return False
+        groups = ClusterGroups(old.kafka).describe([old.group])
         for number, binding in enumerate(source.binding for source in old.sources):
             # Every logic has read the first input. Of the second, only a rebuilt generation has to be the one that was read.
             checked = number == 0 or binding.generation > 1
-            if checked and old.group not in Admin(old.kafka).committed_offsets(binding.topic):
+            if checked and not any(each.committed_in(binding.topic) for each in groups):
                 raise ProcessError(
                     f"the live state of {old.output.address} was not made of {binding.topic}: its logic read another input, or "
                     "a generation that is gone",

@@ -337,14 +337,14 @@ class Rebuild:
     def _align(self, lease: BuildLease, aligner: GenerationAligner) -> Alignment:
         """Align both generations while processors are paused; they stay paused until the lease moves to another phase."""
         self._follow(aligner)
-        self._is_live = self._admin.members(self._old.group) > 0
+        self._is_live = self._admin.groups.members(self._old.group) > 0
         self._paused_at = time.perf_counter()
         lease.move(Phase.HANDOVER)
         for _ in range(_TRIES):
             self._await_pause()
             at = aligner.align()
             # A processor that asked the registry a moment before the pause may have joined its group only now.
-            if not self._admin.members(self._old.group) and aligner.is_exact(at):
+            if not self._admin.groups.members(self._old.group) and aligner.is_exact(at):
                 return at
             self._say(f"{self._old.group} was started meanwhile; once more")
         raise ProcessError(
@@ -368,7 +368,7 @@ class Rebuild:
     def _await_pause(self) -> None:
         deadline = time.monotonic() + _PAUSE_S
         announced = False
-        while count := self._admin.members(self._old.group):
+        while count := self._admin.groups.members(self._old.group):
             if not announced:
                 self._say(f"waiting for the live processor ({self._old.group}) to pause")
                 announced = True

@@ -66,7 +66,7 @@ def unfinished_groups(binding: Binding, number: int, admin: Admin) -> list[str]:
         return []
     return sorted(
         group
-        for group, offsets in admin.committed_offsets(replaced.topic).items()
+        for group, offsets in admin.groups.committed_offsets(replaced.topic).items()
         if any(offsets.get(partition, 0) < end for partition, end in replaced.ends.items())
     )
 
@@ -83,7 +83,7 @@ def dependent_products(mesh: Registry, binding: Binding, number: int, admin: Adm
     replaced = _continuation_of(binding, number)
     if replaced is None:
         return []
-    then, now = admin.committed_offsets(replaced.topic), admin.committed_offsets(binding.topic)
+    then, now = admin.groups.committed_offsets(replaced.topic), admin.groups.committed_offsets(binding.topic)
     found = []
     for reader in mesh.readers(binding.address):
         try:
