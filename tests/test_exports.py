@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import meshport
+import meshport_registry
 
 
 def test_public_names_are_sorted_and_real() -> None:
@@ -35,3 +36,12 @@ def test_importing_the_library_loads_no_extra() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"fastapi", "sqlalchemy", "faust", "jgo", "typer", "meshport_registry"})
+
+
+def test_the_service_is_loaded_on_first_use() -> None:
+    """The commands of the registry's database import its package without the service, whose names are there when asked for."""
+    code = "import sys, meshport_registry.identity.offline\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert set(done.stdout.split()).isdisjoint({"meshport_registry.app", "meshport_registry.server", "jinja2"})
+    assert all(getattr(meshport_registry, name).__doc__ for name in meshport_registry.__all__)
+    assert set(meshport_registry.__all__) <= set(dir(meshport_registry))
