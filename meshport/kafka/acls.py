@@ -29,7 +29,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
-from meshport.kafka.unreachable import cluster_metadata
+from meshport.kafka.unreachable import cluster_of
 
 __all__ = ["ANY_NAME", "CLUSTER", "Acl", "Allow", "ClusterAcls", "Operation", "Pattern", "Resource"]
 
@@ -194,7 +194,7 @@ class ClusterAcls:
         return frozenset(found)
 
     def _is_in_memory(self, what: str) -> bool:
-        return is_in_memory(cluster_metadata(self._client, self._kafka, what, timeout_s=ANSWER_S).cluster_id)
+        return is_in_memory(cluster_of(self._client, self._kafka, what, timeout_s=ANSWER_S).id)
 
     def create(self, acls: Collection[Acl]) -> None:
         """Create ACLs, and wait until a broker knows them; those that exist stay.

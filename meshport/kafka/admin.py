@@ -32,7 +32,7 @@ from meshport.kafka.groups import ClusterGroups
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
-from meshport.kafka.unreachable import cluster_metadata, metadata, unreachable
+from meshport.kafka.unreachable import Cluster, cluster_of, metadata, unreachable
 
 _PAUSE_S: Final = 0.02
 _NOT_SHOWN: Final = frozenset(
@@ -73,10 +73,10 @@ class Admin:
         # An in-memory cluster takes no admin requests: it creates a topic, with four partitions, when its metadata is asked
         # for, and keeps no settings.
         self._silent = f"no broker answers at {kafka.bootstrap_servers}"
-        self._in_memory = is_in_memory(self._cluster().cluster_id)
+        self._in_memory = is_in_memory(self._cluster().id)
 
-    def _cluster(self) -> ClusterMetadata:
-        return cluster_metadata(self._client, self.kafka, self._silent, timeout_s=ANSWER_S)
+    def _cluster(self) -> Cluster:
+        return cluster_of(self._client, self.kafka, self._silent, timeout_s=ANSWER_S)
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
         return metadata(self._client, self.kafka, self._silent, timeout_s=ANSWER_S, topic=topic)
@@ -87,7 +87,7 @@ class Admin:
         Raises:
             BrokerUnavailable: no broker answered.
         """
-        return len(self._cluster().brokers)
+        return self._cluster().brokers
 
     def partitions(self) -> dict[str, int]:
         """Return the number of partitions of every topic of the cluster, which is slow where there are thousands.
@@ -360,7 +360,7 @@ class Admin:
         return [each.name for each in self.groups.readers_of(name)]
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic and all its events.
+        """Delete a topic and all its events; return once it is in no metadata, so that it can be made again.
 
         Raises:
             TopicError: there is no such topic.
@@ -370,3 +370,6 @@ class Admin:
             answer_of(asked, f"cannot delete the topic {name}")
         except KafkaException as error:
             raise client_error(error, f"cannot delete the topic {name}") from error
+        deadline = time.monotonic() + ANSWER_S
+        while name in self.partitions_of(name) and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)

@@ -21,7 +21,7 @@ from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic_offsets import once_ready
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.kafka.unreachable import cluster_metadata, unreachable
+from meshport.kafka.unreachable import cluster_of, unreachable
 
 __all__ = ["ClusterGroups", "ConsumerGroup", "GroupMember"]
 
@@ -104,7 +104,7 @@ class ClusterGroups:
         self.hidden: set[str] = set()
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         what = f"no broker answers at {kafka.bootstrap_servers}"
-        if is_in_memory(cluster_metadata(self._client, kafka, what, timeout_s=ANSWER_S).cluster_id):
+        if is_in_memory(cluster_of(self._client, kafka, what, timeout_s=ANSWER_S).id):
             raise KafkaError(
                 f"the cluster at {kafka.bootstrap_servers} is librdkafka's in-memory one, which shows no consumer groups",
                 hint="on a real Kafka, as the embedded one of `meshport up`, they can be seen",

@@ -19,7 +19,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.kafka.unreachable import cluster_metadata
+from meshport.kafka.unreachable import cluster_of
 
 __all__ = ["Deleted", "RecordDeletion"]
 
@@ -55,7 +55,7 @@ class RecordDeletion:
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         what = f"no broker answers at {kafka.bootstrap_servers}"
         # librdkafka's stand-in for Kafka has no such request.
-        self._in_memory = is_in_memory(cluster_metadata(self._client, kafka, what, timeout_s=ANSWER_S).cluster_id)
+        self._in_memory = is_in_memory(cluster_of(self._client, kafka, what, timeout_s=ANSWER_S).id)
         self._asked: dict[TopicPartition, Future[Any]] = {}
 
     @property

@@ -22,7 +22,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
-from meshport.kafka.unreachable import cluster_metadata, metadata
+from meshport.kafka.unreachable import cluster_of, metadata
 
 LOOK_S: Final = 3.0
 """The seconds after which a watch asks for the ids again."""
@@ -71,7 +71,7 @@ class TopicLogs:
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         # An in-memory cluster does not answer requests for topics; nor is a topic of it ever made again.
         what = f"no broker answers at {kafka.bootstrap_servers}"
-        self._in_memory = is_in_memory(cluster_metadata(self._client, kafka, what, timeout_s=_TIMEOUT_S).cluster_id)
+        self._in_memory = is_in_memory(cluster_of(self._client, kafka, what, timeout_s=_TIMEOUT_S).id)
 
     def _metadata(self) -> ClusterMetadata:
         what = f"no broker answers at {self._kafka.bootstrap_servers}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
@@ -20,7 +20,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 
-__all__ = ["RefusedConnections", "cluster_metadata", "metadata", "unreachable"]
+__all__ = ["Cluster", "RefusedConnections", "cluster_of", "metadata", "unreachable"]
 
 _REFUSED: Final = frozenset(
     {
@@ -37,10 +37,22 @@ _ENOUGH: Final = 3
 # The client tries again ten times a second at first.
 _REPEAT_S: Final = 30.0
 _PROTOCOL: Final = "security.protocol"
-# Every cluster has it, and a request for it creates no topic of a user.
+# Every cluster has it, and a request for its metadata makes no topic of a user.
 _SMALL_TOPIC: Final = "__consumer_offsets"
 
 _log: Final = logging.getLogger(__name__)
+
+
+class Cluster(NamedTuple):
+    """A cluster, as one of its brokers describes it.
+
+    Attributes:
+        id: the cluster's id; None where it has none.
+        brokers: how many it has.
+    """
+
+    id: str | None
+    brokers: int
 
 
 class RefusedConnections:
@@ -76,9 +88,10 @@ class RefusedConnections:
             BrokerUnavailable: the login or the certificate is refused; the message has the broker's word.
         """
         until = time.monotonic() + _LOOK_S
+        named = {} if topic is None else {"topic": topic}
         while _PROTOCOL in kafka.properties:
             try:
-                client.list_topics(topic or _SMALL_TOPIC, timeout=_SLICE_S)
+                client.list_topics(**named, timeout=_SLICE_S)
             except KafkaException:
                 client.poll(0)  # it serves the reports
             else:
@@ -125,12 +138,27 @@ def metadata(
     return found
 
 
-def cluster_metadata(client: Any, kafka: KafkaConfig, what: str, *, timeout_s: float) -> ClusterMetadata:
-    """Return what a broker knows of the cluster, with one topic only: all topics of a large cluster take megabytes.
+def cluster_of(client: AdminClient, kafka: KafkaConfig, what: str, *, timeout_s: float) -> Cluster:
+    """Return what a broker knows of the cluster without its topics, which take megabytes where there are thousands.
 
     Arguments and errors are those of `metadata`.
     """
-    return metadata(client, kafka, what, timeout_s=timeout_s, topic=_SMALL_TOPIC)
+    if _PROTOCOL not in kafka.properties:
+        # librdkafka's in-memory cluster, which has neither TLS nor logins, does not answer the other request.
+        found = metadata(client, kafka, what, timeout_s=timeout_s, topic=_SMALL_TOPIC)
+        return Cluster(found.cluster_id, len(found.brokers))
+    # Brokers log the denied request of a login that may not see a topic: none is named here.
+    patience_s = (_LOOK_S, timeout_s - _LOOK_S) if timeout_s > _LOOK_S else (timeout_s,)
+    for left, seconds in zip((*patience_s[1:], None), patience_s, strict=True):
+        try:
+            described = client.describe_cluster(request_timeout=seconds).result()
+        except KafkaException as error:
+            failed = unreachable(kafka, error, what)
+            if left is None or not isinstance(failed, BrokerUnavailable) or failed.code in _REFUSED_NAMES:
+                raise failed from error
+        else:
+            break
+    return Cluster(described.cluster_id, len(described.nodes))
 
 
 def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaError:
