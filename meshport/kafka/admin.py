@@ -32,7 +32,7 @@ from meshport.kafka.groups import ClusterGroups
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
-from meshport.kafka.unreachable import Cluster, cluster_of, metadata, unreachable
+from meshport.kafka.unreachable import ClusterIdentity, cluster_of, metadata, unreachable
 
 _PAUSE_S: Final = 0.02
 _NOT_SHOWN: Final = frozenset(
@@ -75,7 +75,7 @@ class Admin:
         self._silent = f"no broker answers at {kafka.bootstrap_servers}"
         self._in_memory = is_in_memory(self._cluster().id)
 
-    def _cluster(self) -> Cluster:
+    def _cluster(self) -> ClusterIdentity:
         return cluster_of(self._client, self.kafka, self._silent, timeout_s=ANSWER_S)
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:

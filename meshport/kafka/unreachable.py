@@ -20,7 +20,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 
-__all__ = ["Cluster", "RefusedConnections", "cluster_of", "metadata", "unreachable"]
+__all__ = ["ClusterIdentity", "RefusedConnections", "cluster_of", "metadata", "unreachable"]
 
 _REFUSED: Final = frozenset(
     {
@@ -43,7 +43,7 @@ _SMALL_TOPIC: Final = "__consumer_offsets"
 _log: Final = logging.getLogger(__name__)
 
 
-class Cluster(NamedTuple):
+class ClusterIdentity(NamedTuple):
     """A cluster, as one of its brokers describes it.
 
     Attributes:
@@ -138,7 +138,7 @@ def metadata(
     return found
 
 
-def cluster_of(client: AdminClient, kafka: KafkaConfig, what: str, *, timeout_s: float) -> Cluster:
+def cluster_of(client: AdminClient, kafka: KafkaConfig, what: str, *, timeout_s: float) -> ClusterIdentity:
     """Return what a broker knows of the cluster without its topics, which take megabytes where there are thousands.
 
     Arguments and errors are those of `metadata`.
@@ -146,7 +146,7 @@ def cluster_of(client: AdminClient, kafka: KafkaConfig, what: str, *, timeout_s:
     if _PROTOCOL not in kafka.properties:
         # librdkafka's in-memory cluster, which has neither TLS nor logins, does not answer the other request.
         found = metadata(client, kafka, what, timeout_s=timeout_s, topic=_SMALL_TOPIC)
-        return Cluster(found.cluster_id, len(found.brokers))
+        return ClusterIdentity(found.cluster_id, len(found.brokers))
     # Brokers log the denied request of a login that may not see a topic: none is named here.
     patience_s = (_LOOK_S, timeout_s - _LOOK_S) if timeout_s > _LOOK_S else (timeout_s,)
     for left, seconds in zip((*patience_s[1:], None), patience_s, strict=True):
@@ -158,7 +158,7 @@ def cluster_of(client: AdminClient, kafka: KafkaConfig, what: str, *, timeout_s:
                 raise failed from error
         else:
             break
-    return Cluster(described.cluster_id, len(described.nodes))
+    return ClusterIdentity(described.cluster_id, len(described.nodes))
 
 
 def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaError:
