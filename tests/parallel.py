@@ -14,7 +14,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 __all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
-# Most tests on Kafka wait for a rebalance, a commit or a process: two processes a core leave it idle 40 % of the time.
+# Most tests on Kafka wait for a rebalance, a commit or a process: with two processes a core they leave it idle 40 % of the
+# time. Those without Kafka use all of it either way.
 _PROCESSES_PER_CORE: Final = 3
 _MOST_PROCESSES: Final = 8
 

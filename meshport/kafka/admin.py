@@ -70,9 +70,9 @@ class Admin:
     def __init__(self, kafka: KafkaConfig) -> None:
         self.kafka = kafka
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
+        self._silent = f"no broker answers at {kafka.bootstrap_servers}"
         # An in-memory cluster takes no admin requests: it creates a topic, with four partitions, when its metadata is asked
         # for, and keeps no settings.
-        self._silent = f"no broker answers at {kafka.bootstrap_servers}"
         self._in_memory = is_in_memory(self._cluster().id)
 
     def _cluster(self) -> ClusterIdentity:
@@ -131,10 +131,10 @@ class Admin:
         Raises:
             KafkaError: the cluster did not answer, or the two answers still differ after 15 s.
         """
-        deadline = time.monotonic() + ANSWER_S
         if self._in_memory:
             partitions = self.partitions().get(name)
             return None if partitions is None else Topic(name, partitions, 1, {})
+        deadline = time.monotonic() + ANSWER_S
         while (found := self._descriptions([name]).get(name)) is not None:
             try:
                 return self._described(name, found)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
@@ -39,6 +40,8 @@ _REPEAT_S: Final = 30.0
 _PROTOCOL: Final = "security.protocol"
 # Every cluster has it, and a request for its metadata makes no topic of a user.
 _SMALL_TOPIC: Final = "__consumer_offsets"
+
+_Answer = TypeVar("_Answer")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -120,21 +123,9 @@ def metadata(
         KafkaError: the request was refused.
     """
     named = {} if topic is None else {"topic": topic}
-    deadline = time.monotonic() + timeout_s
-    found: ClusterMetadata
-    if _PROTOCOL in kafka.properties and timeout_s > _LOOK_S:
-        try:
-            found = client.list_topics(**named, timeout=_LOOK_S)
-        except KafkaException as error:
-            failed = unreachable(kafka, error, what)
-            if not isinstance(failed, BrokerUnavailable) or failed.code in _REFUSED_NAMES:
-                raise failed from error
-        else:
-            return found
-    try:
-        found = client.list_topics(**named, timeout=max(_SLICE_S, deadline - time.monotonic()))
-    except KafkaException as error:
-        raise unreachable(kafka, error, what) from error
+    found: ClusterMetadata = _asked(
+        lambda seconds: client.list_topics(**named, timeout=seconds), kafka, what, timeout_s
+    )
     return found
 
 
@@ -148,17 +139,26 @@ def cluster_of(client: AdminClient, kafka: KafkaConfig, what: str, *, timeout_s:
         found = metadata(client, kafka, what, timeout_s=timeout_s, topic=_SMALL_TOPIC)
         return ClusterIdentity(found.cluster_id, len(found.brokers))
     # Brokers log the denied request of a login that may not see a topic: none is named here.
-    patience_s = (_LOOK_S, timeout_s - _LOOK_S) if timeout_s > _LOOK_S else (timeout_s,)
-    for left, seconds in zip((*patience_s[1:], None), patience_s, strict=True):
+    described = _asked(
+        lambda seconds: client.describe_cluster(request_timeout=seconds).result(), kafka, what, timeout_s
+    )
+    return ClusterIdentity(described.cluster_id, len(described.nodes))
+
+
+def _asked(ask: Callable[[float], _Answer], kafka: KafkaConfig, what: str, timeout_s: float) -> _Answer:
+    """Return the answer to a question that takes its seconds; a refused login or certificate ends the wait for it."""
+    deadline = time.monotonic() + timeout_s
+    if _PROTOCOL in kafka.properties and timeout_s > _LOOK_S:
         try:
-            described = client.describe_cluster(request_timeout=seconds).result()
+            return ask(_LOOK_S)
         except KafkaException as error:
             failed = unreachable(kafka, error, what)
-            if left is None or not isinstance(failed, BrokerUnavailable) or failed.code in _REFUSED_NAMES:
+            if not isinstance(failed, BrokerUnavailable) or failed.code in _REFUSED_NAMES:
                 raise failed from error
-        else:
-            break
-    return ClusterIdentity(described.cluster_id, len(described.nodes))
+    try:
+        return ask(max(_SLICE_S, deadline - time.monotonic()))
+    except KafkaException as error:
+        raise unreachable(kafka, error, what) from error
 
 
 def unreachable(kafka: KafkaConfig, error: KafkaException, what: str) -> KafkaError:
