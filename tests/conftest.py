@@ -5,7 +5,8 @@ import signal
 
 from hypothesis import settings
 
-from tests.kafka_session import *  # noqa: F403 - pytest finds fixtures and hooks by their names here
+from tests.broker_notes import *  # noqa: F403 - pytest finds fixtures and hooks by their names here
+from tests.kafka_session import *  # noqa: F403 - as above
 from tests.mesh_session import in_memory_mesh as in_memory_mesh  # noqa: PLC0414 - as above
 from tests.mesh_session import mesh as mesh  # noqa: PLC0414 - as above
 from tests.mesh_session import mesh_alone as mesh_alone  # noqa: PLC0414 - as above

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -88,6 +88,11 @@ class Mesh:
         carry_out(planned, self.registry, self._admins)
         self._applied[one.product.address] = one
         return self.registry.resolve(Address.parse(str(one.product.address)))
+
+    def evolve(self, binding: Binding, schema: dict[str, Any]) -> Binding:
+        """Apply the product of a port with another contract of it."""
+        one, line = self._applied[binding.address.of_product], (binding.address.port or "", binding.address.major or 1)
+        return self.apply(replace(one, schemas={**one.schemas, line: parse_schema(json.dumps(schema))}))
 
     def apply_again(self, address: Address) -> Binding:
         """Apply the product of a port once more, as it was applied last."""

@@ -1,6 +1,6 @@
 """Decides how many processes the suite runs in, and which tests share one (`make test`, by pytest-xdist).
 
-The tests of a file run in one process, in their order, so that its fixtures are made once; so do the files of a group.
+The tests of most files run in one process, in their order, so that its fixtures are made once; so do the files of a group.
 The processes share a broker; each has its own database and mesh.
 """
 
@@ -26,14 +26,16 @@ _TOGETHER |= {
     f"tests/{name}.py": "a secured broker"
     for name in ("kafka/test_secured", "secured/test_ports", "secured/test_processors")
 }
+# Each test of these runs tests in a process of its own: one after the other they would be the last to end.
+_APART: Final = frozenset({"tests/registry/test_versions_apart.py"})
 
 
 class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # as above
-    """Assigns whole files to the processes."""
+    """Assigns whole files to the processes, and tests of a few."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return _TOGETHER.get(file, file)
+        return nodeid if file in _APART else _TOGETHER.get(file, file)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -14,7 +14,11 @@ PATIENCE_S: Final = 150.0
 
 
 def wait_for(
-    condition: Callable[[], object], what: str | Callable[[], str] = "", *, pause_s: float | None = None
+    condition: Callable[[], object],
+    what: str | Callable[[], str] = "",
+    *,
+    pause_s: float | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """Wait until the condition is true.
 
@@ -23,9 +27,10 @@ def wait_for(
         what: was awaited, for the message of the failure.
         pause_s: seconds between two looks. By default 0.02 s at first and 0.2 s at last, for one that costs a broker
             several requests; a test that has to act at once names a pause.
+        patience_s: seconds after which the test fails; more for a command that does many things of which each may take that time.
     """
     pause = 0.02 if pause_s is None else pause_s
-    for _ in patiently(what):
+    for _ in patiently(what, patience_s):
         if condition():
             return
         time.sleep(pause)
@@ -33,9 +38,9 @@ def wait_for(
             pause = min(pause * 1.1, 0.2)
 
 
-def patiently(what: str | Callable[[], str] = "") -> Iterator[None]:
-    """Yield, for the rounds of a loop that leaves it by itself, until `PATIENCE_S` have passed; fail then."""
-    deadline = time.monotonic() + PATIENCE_S
+def patiently(what: str | Callable[[], str] = "", patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Yield, for the rounds of a loop that leaves it by itself, until `patience_s` seconds have passed; fail then."""
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         yield
-    pytest.fail(f"not within {PATIENCE_S:g} s: {what if isinstance(what, str) else what()}")
+    pytest.fail(f"not within {patience_s:g} s: {what if isinstance(what, str) else what()}")

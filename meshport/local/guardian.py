@@ -33,6 +33,8 @@ __all__ = ["GuardedProcess", "guard"]
 STOP, KILL = b"s", b"k"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SIGNALLED = 128  # a shell's convention: a command killed by signal n ends with 128 + n
+# A killed process ends once its threads have left the kernel: behind a slow disk, on a busy machine, that took over ten seconds.
+END_S = 120.0
 
 
 class GuardedProcess:
@@ -88,18 +90,24 @@ class GuardedProcess:
 
         Returns:
             Its exit code.
+
+        Raises:
+            TimeoutError: it still runs `END_S` seconds after SIGKILL.
         """
         self._request(STOP)
-        return self.wait(self._grace + 10)
+        return self.wait(self._grace + END_S)
 
     def kill(self) -> int:
         """Kill the command and its process group at once.
 
         Returns:
             Its exit code.
+
+        Raises:
+            TimeoutError: it still runs `END_S` seconds later.
         """
         self._request(KILL)
-        return self.wait(10)
+        return self.wait(END_S)
 
     def _request(self, request: bytes) -> None:
         if self._pipe in _open_pipes:  # not in a forked child, and not after the end

@@ -7,14 +7,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, Producer
 
 from meshport.kafka.admin import Admin
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.fencing import controller_settings, is_fenced
 from meshport.local.listeners import Listeners, PlainListeners
 from meshport.local.secured import SecuredListeners
-from tests.waiting import PATIENCE_S
+from tests.kafka.open_transaction import leave_open, read_after
 
 
 def test_the_controller_alone_listens_for_controllers_alone() -> None:
@@ -75,18 +74,8 @@ def test_a_transaction_of_a_killed_broker_ends(jars: Path, tmp_path: Path, liste
     topic = f"t{uuid4().hex[:8]}"
     with EmbeddedKafka(cache_dir=jars, java_home=java, data_dir=tmp_path / "kafka", listeners=listeners) as kafka:
         Admin(kafka.config).ensure_topic(topic, 1, {})
-        settings = kafka.config.client_properties({}) | {"log_level": 0}
-        never = Producer(settings | {"transactional.id": "never ended", "transaction.timeout.ms": 1000})
-        never.init_transactions(PATIENCE_S)
-        never.begin_transaction()
-        never.produce(topic, b"aborted")
-        assert never.flush(PATIENCE_S) == 0
+        never = leave_open(kafka.config, topic)
         kafka.kill(1)
         kafka.restart(1)
-        after = Producer(settings)
-        after.produce(topic, b"after")
-        assert after.flush(PATIENCE_S) == 0
-        reader = Consumer(settings | {"group.id": "reader", "auto.offset.reset": "earliest"})
-        reader.subscribe([topic])
-        assert [each.value() for each in reader.consume(1, PATIENCE_S)] == [b"after"]
-        reader.close()
+        assert read_after(kafka.config, topic) == [b"after"]
+        del never

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import pytest
 from opentelemetry import trace
@@ -18,6 +19,8 @@ from tests.connections import CONNECTIONS
 from tests.mesh_session import READING, Mesh
 from tests.ports.async_reading import QUICK, committed, in_order, run, until
 from tests.ports.readings import fill, numbers, reading
+
+EVENTS: Final = 2000  # of two members: handled at 20 a second until both have partitions
 
 
 def test_many_events_are_handled_at_a_time_and_those_of_a_key_in_order(in_memory_mesh: Mesh) -> None:
@@ -151,7 +154,7 @@ def test_a_cancelled_run_cancels_its_handlers_and_skips_nothing(in_memory_mesh: 
 def test_a_revoked_partition_waits_for_its_handlers(mesh: Mesh) -> None:
     """A second member is assigned partitions once the events of them that are being handled are done: none is handled twice."""
     binding = mesh.product(partitions=2)
-    fill(mesh, binding.address, range(200))
+    fill(mesh, binding.address, range(EVENTS))
     handled: dict[str, list[Event]] = {"first": [], "second": []}
 
     async def read() -> None:
@@ -163,12 +166,13 @@ def test_a_revoked_partition_waits_for_its_handlers(mesh: Mesh) -> None:
 
             def handler(name: str) -> Callable[[Event], Awaitable[None]]:
                 async def handle(event: Event) -> None:
-                    # Slowly, until the second member has partitions too, so that some are revoked from the first meanwhile.
+                    # Slowly, until the second member has partitions too, so that some are revoked from the first meanwhile:
+                    # there are events for 100 s, because a group on a busy machine needs more than ten to rebalance.
                     await asyncio.sleep(0.05 if not both.is_set() else 0)
                     handled[name].append(event)
                     if all(handled.values()):
                         both.set()
-                    if sum(map(len, handled.values())) == 200:
+                    if sum(map(len, handled.values())) == EVENTS:
                         first.stop()
                         second.stop()
 
@@ -180,7 +184,7 @@ def test_a_revoked_partition_waits_for_its_handlers(mesh: Mesh) -> None:
 
     run(read())
     assert all(handled.values())
-    assert sorted(numbers(handled["first"] + handled["second"])) == list(range(200))
+    assert sorted(numbers(handled["first"] + handled["second"])) == list(range(EVENTS))
 
 
 def test_closing_ends_a_run_of_another_task(in_memory_mesh: Mesh) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,8 +15,8 @@ from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.metrics.samples import sample
 from tests.ports.nowhere import nowhere
-from tests.ports.readings import fill, reading, take
-from tests.waiting import wait_for
+from tests.ports.readings import fill, numbers, reading, take
+from tests.waiting import PATIENCE_S, wait_for
 
 
 def test_a_publisher_counts_events_by_what_became_of_them(in_memory_mesh: Mesh) -> None:
@@ -100,6 +101,30 @@ def test_a_subscriber_counts_messages_and_shows_its_lag(ports: Mesh) -> None:
     assert lag() == 0
     assert sample("meshport_subscriber_lag_events", address=name, group=group, partition="0") is None
     wait_for(lambda: bad == [])
+
+
+@pytest.mark.kafka
+def test_the_lag_is_shown_while_a_subscriber_waits_for_events(mesh: Mesh) -> None:
+    """A scrape in another thread does not wait until an event arrives."""
+    binding = mesh.product(partitions=1)
+    fill(mesh, binding.address, range(3))
+    group = binding.topic
+    with (
+        Subscriber(binding.address, mesh.registry, group=group, kafka=CONNECTIONS) as subscriber,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        events = iter(subscriber)
+        assert numbers([next(events) for _ in range(3)]) == [0, 1, 2]
+        waits = thread.submit(next, events)
+        shown = {"address": str(binding.address), "group": group, "partition": "0"}
+        try:
+            wait_for(lambda: sample("meshport_subscriber_lag_events", **shown) == 0, "the lag to fall")
+            for _ in range(20):
+                assert sample("meshport_subscriber_lag_events", **shown) == 0
+            assert not waits.done()
+        finally:
+            fill(mesh, binding.address, [3])
+        assert numbers([waits.result(PATIENCE_S)]) == [3]
 
 
 def test_repeated_and_unreadable_messages_are_counted(in_memory_mesh: Mesh) -> None:
