@@ -16,23 +16,9 @@ from tests.cli.running import Run
 from tests.connections import CONNECTIONS
 from tests.kafka_session import LISTENERS
 from tests.mesh_session import Mesh
-from tests.ports.readings import fill, take
+from tests.ports.readings import take
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def mesh(mesh_alone: Mesh) -> Mesh:
-    """A mesh that can be looked at as a whole."""
-    return mesh_alone
-
-
-@pytest.fixture
-def port(mesh: Mesh) -> Binding:
-    """A port with one partition and ten events."""
-    made = mesh.product(partitions=1)
-    fill(mesh, made.address, range(10))
-    return made
 
 
 @pytest.fixture

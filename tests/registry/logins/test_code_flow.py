@@ -1,107 +1,41 @@
-"""Logins at an OpenID provider with a browser, over HTTP: what a provider or another person could try, and what is refused."""
+"""Logins at an OpenID provider with a browser, over HTTP: what a person does, and what the registry is set to."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from contextlib import ExitStack
+from typing import Any
 from urllib.parse import unquote_plus
 
 import httpx2
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import create_engine, text
 
 from meshport.catalog import ProductRegistration
-from meshport.local.kraft import free_ports
 from meshport_registry import BrowserLogin, OidcSettings, Settings, running
 from meshport_registry.settings import database_url
 from tests.plain_http import plain_http
 from tests.registry.door import bearer, made_key
-from tests.registry.issuer import AUDIENCE, Issuer, issuer, signed_with_the_public_key, unsigned
+from tests.registry.issuer import Issuer, issuer
+from tests.registry.logins.browser import (
+    CALLBACK,
+    CLIENT,
+    OWN,
+    PAGE,
+    SECRET,
+    SESSION,
+    START,
+    begin,
+    come_back,
+    known,
+    log_in,
+    refused,
+    served,
+    tokens,
+)
 from tests.registry.schemas import product, schema
-
-CLIENT: Final = "catalog"
-SECRET: Final = "s3cret & more"
-START: Final = "/catalog/login/start"
-CALLBACK: Final = "/catalog/login/callback"
-SESSION: Final = "meshport-session"
-PAGE: Final = {"accept": "text/html"}
-OWN: Final = {"sec-fetch-site": "same-origin"}
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Issuer]:
-    """Serve a provider that gives what a test has it give."""
-    with issuer() as served:
-        yield served
-
-
-@contextmanager
-def served(provider: Issuer, database: str, *, public: str | None = None, **how: Any) -> Iterator[str]:
-    """Serve a registry that logs people in at a provider, and yield its URL."""
-    (port,) = free_ports(1, ())
-    browser = BrowserLogin(**{"client_id": CLIENT, "client_secret": SecretStr(SECRET), **how.pop("browser", {})})
-    oidc = OidcSettings(issuer=provider.url, audience=AUDIENCE, browser=browser, **how.pop("oidc", {}))
-    settings = Settings(database=database, port=port, public_url=public, oidc=oidc, bootstrap_servers="k:1", **how)
-    with running(settings):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def registry(provider: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve a registry that logs people in at the provider, with a key of an admin."""
-    with served(provider, f"sqlite:///{tmp_path_factory.mktemp('flow') / 'registry.db'}") as url:
-        yield url
-
-
-@pytest.fixture
-def person(registry: str) -> Iterator[httpx2.Client]:
-    """Yield a browser: a client that keeps its cookies and follows no redirect."""
-    with plain_http(registry) as client:
-        yield client
-
-
-def begin(browser: httpx2.Client, next_path: str = "/catalog") -> dict[str, str]:
-    """Begin a login, and return the parameters with which the provider is asked."""
-    led = browser.get(START, params={"next": next_path}, headers=PAGE)
-    assert led.status_code == 303, led.text
-    return dict(httpx2.URL(led.headers["location"]).params)
-
-
-def tokens(provider: Issuer, asked: dict[str, str], **changes: Any) -> dict[str, str]:
-    """Return what an honest provider gives for a code, with changes of the claims."""
-    return {"id_token": provider.token(**{"aud": CLIENT, "nonce": asked["nonce"], **changes})}
-
-
-def come_back(browser: httpx2.Client, provider: Issuer, asked: dict[str, str], **answer: Any) -> httpx2.Response:
-    """Come back from the provider with a code; `answer` is what is given for it, by default as an honest provider does."""
-    code = provider.code(asked["code_challenge"], **(answer or tokens(provider, asked)))
-    return browser.get(CALLBACK, params={"code": code, "state": asked["state"]}, headers=PAGE)
-
-
-def log_in(browser: httpx2.Client, provider: Issuer, next_path: str = "/catalog", **changes: Any) -> httpx2.Response:
-    """Log in as a person of the provider."""
-    asked = begin(browser, next_path)
-    return come_back(browser, provider, asked, **tokens(provider, asked, **changes))
-
-
-def refused(answer: httpx2.Response, why: str, status: int = 401) -> None:
-    """Check that an answer is the page to log in again, with the reason, and gives no login."""
-    assert answer.status_code == status, answer.text
-    assert why in answer.text
-    assert "Log in at" in answer.text
-    assert not any(each.startswith(f"{SESSION}=") for each in answer.headers.get_list("set-cookie"))
-
-
-def known(browser: httpx2.Client) -> str | None:
-    """Return who a browser is to the catalog; None where it has to log in."""
-    page = browser.get("/catalog", headers=PAGE)
-    if page.status_code == 401:
-        return None
-    return page.text.partition('<span class="quiet" title="')[2].partition(">")[2].partition("<")[0]
 
 
 def test_a_person_is_led_to_the_provider_and_back(person: httpx2.Client, provider: Issuer, registry: str) -> None:
@@ -144,179 +78,6 @@ def test_a_browser_keeps_few_logins_that_it_began(person: httpx2.Client, provide
     assert sum(name.startswith("meshport-begun-") for name in person.cookies) == 4
     assert come_back(person, provider, begun[-1]).status_code == 303
     refused(come_back(person, provider, begun[0]), "has begun no such login")
-
-
-@pytest.mark.parametrize("state", ["", "x", "A" * 43, "\N{GREEK SMALL LETTER ALPHA}" * 43])
-def test_a_forged_state(person: httpx2.Client, provider: Issuer, state: str) -> None:
-    """An answer with a state that this browser did not begin with is refused, and the provider is not asked."""
-    asked = begin(person)
-    before = len(provider.redeemed)
-    refused(come_back(person, provider, asked | {"state": state}), "has begun no such login")
-    beginning = asked["state"][:8] + state[8:]
-    refused(come_back(person, provider, asked | {"state": beginning}), "has begun no such login")
-    assert len(provider.redeemed) == before
-
-
-def test_a_login_of_another_browser(person: httpx2.Client, provider: Issuer, registry: str) -> None:
-    """A browser that is sent to the answer of a login that another person began does not become that person (login CSRF)."""
-    with plain_http(registry) as attacker:
-        asked = begin(attacker)
-        refused(come_back(person, provider, asked), "has begun no such login")
-        begin(person)
-        refused(come_back(person, provider, asked), "has begun no such login")
-    assert known(person) is None
-
-
-def test_a_code_of_another_login(person: httpx2.Client, provider: Issuer, registry: str) -> None:
-    """A stolen code does not fit the verifier of the thief's own login (code injection, RFC 9700, section 4.5)."""
-    with plain_http(registry) as thief:
-        stolen = begin(person)
-        code = provider.code(stolen["code_challenge"], **tokens(provider, stolen))
-        own = begin(thief)
-        refused(thief.get(CALLBACK, params={"code": code, "state": own["state"]}, headers=PAGE), "invalid_grant")
-
-
-def test_a_code_counts_once(person: httpx2.Client, provider: Issuer) -> None:
-    """The browser forgets what it began, and the provider refuses the code of a browser that does not."""
-    asked = begin(person)
-    kept = dict(person.cookies)
-    code = provider.code(asked["code_challenge"], **tokens(provider, asked))
-    answer = {"code": code, "state": asked["state"]}
-    assert person.get(CALLBACK, params=answer, headers=PAGE).status_code == 303
-    refused(person.get(CALLBACK, params=answer, headers=PAGE), "has begun no such login")
-    person.cookies.update(kept)
-    refused(person.get(CALLBACK, params=answer, headers=PAGE), "invalid_grant")
-
-
-def test_id_tokens_that_name_no_caller(person: httpx2.Client, provider: Issuer) -> None:
-    """Each ID token that a lying provider, or another one, could give is refused with the reason."""
-    now = provider.claims()["iat"]
-
-    def claims(asked: dict[str, str]) -> dict[str, Any]:
-        return provider.claims(aud=CLIENT, nonce=asked["nonce"])
-
-    cases: dict[str, tuple[Any, str]] = {
-        "a wrong nonce": (lambda a: provider.token(**claims(a) | {"nonce": "x"}), "is of another login (nonce)"),
-        "no nonce": (lambda a: provider.token(**claims(a) | {"nonce": None}), "has no claim nonce"),
-        "a wrong audience": (lambda a: provider.token(**claims(a) | {"aud": AUDIENCE}), "for another audience"),
-        "another client's": (lambda a: provider.token(**claims(a) | {"azp": "other"}), "to another client (azp)"),
-        "several audiences": (
-            lambda a: provider.token(**claims(a) | {"aud": [CLIENT, "b"]}),
-            "to another client (azp)",
-        ),
-        "another issuer": (lambda a: provider.token(**claims(a) | {"iss": "https://evil.example"}), "another issuer"),
-        "ended": (lambda a: provider.token(**claims(a) | {"exp": now - 60}), "has ended (exp)"),
-        "no iat": (lambda a: provider.token(**claims(a) | {"iat": None}), "has no claim iat"),
-        "no sub": (lambda a: provider.token(**claims(a) | {"sub": None}), "has no claim sub"),
-        "the anonymous": (lambda a: provider.token(**claims(a) | {"sub": "anonymous"}), "has no name of a caller"),
-        "an access token": (lambda a: provider.token(headers={"typ": "at+jwt"}, **claims(a)), "of a type"),
-        "alg=none": (lambda a: unsigned(claims(a)), "no key of the provider"),
-        "by the public key": (lambda a: signed_with_the_public_key(claims(a)), "no key of the provider"),
-        "no signature": (lambda a: f"{provider.token(**claims(a)).rpartition('.')[0]}.", "wrong signature"),
-        "no token": (lambda _: "x", "no JSON Web Token"),
-    }
-    for name, (token, why) in cases.items():
-        asked = begin(person)
-        refused(come_back(person, provider, asked, id_token=token(asked)), why)
-        assert known(person) is None, name
-    refused(come_back(person, provider, begin(person), scope="openid"), "gave no ID token", 503)
-
-
-def test_the_answer_is_of_the_provider(person: httpx2.Client, provider: Issuer) -> None:
-    """`iss` is checked where it is sent (RFC 9207); a refusal of the provider is shown as text, and only to who began it."""
-    for further, why in (
-        ({"iss": "https://evil.example", "code": "x"}, "of another provider"),
-        ({"error": "access_denied", "error_description": "<b>no\x07</b>"}, "access_denied: &lt;b&gt;no &lt;/b&gt;"),
-        ({}, "has no code"),
-    ):
-        answer = {"state": begin(person)["state"], **further}
-        refused(person.get(CALLBACK, params=answer, headers=PAGE), why)
-    refused(person.get(CALLBACK, params={"error": "<i>", "state": "x"}, headers=PAGE), "has begun no such login")
-    state = begin(person)["state"]
-    refused(person.get(f"{CALLBACK}?state={state}&state={state}&code=x", headers=PAGE), "twice")
-    asked = begin(person)
-    code = provider.code(asked["code_challenge"], **tokens(provider, asked))
-    answer = {"code": code, "state": asked["state"], "iss": provider.url}
-    assert person.get(CALLBACK, params=answer, headers=PAGE).status_code == 303
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "https://example.org/",
-        "//example.org",
-        "/\\example.org",
-        "/catalog\\..",
-        "/api/v1/keys",
-        "/catalogue",
-        "/catalog/login",
-        "/catalog/login/start?next=/catalog",
-        "/\tx",
-        "javascript:x",
-        "x" * 3000,
-    ],
-)
-def test_a_login_goes_on_at_the_catalog_only(person: httpx2.Client, provider: Issuer, path: str) -> None:
-    """A link to the login that names another place leads home: no open redirect, and no loop."""
-    assert log_in(person, provider, path).headers["location"] == "/"
-
-
-def test_a_place_that_is_forged_within_the_browser(person: httpx2.Client, provider: Issuer) -> None:
-    """The path to go on at is checked again when the browser brings it back."""
-    asked = begin(person)
-    (name,) = [each for each in person.cookies if each.startswith("meshport-begun-")]
-    parts = person.cookies[name].split(".")
-    evil = base64.urlsafe_b64encode(b"https://evil.example/").decode().rstrip("=")
-    person.cookies.delete(name)
-    person.cookies.set(name, ".".join((*parts[:3], evil)))
-    assert come_back(person, provider, asked).headers["location"] == "/"
-
-
-def test_the_cookie_of_a_login(person: httpx2.Client, provider: Issuer, registry: str) -> None:
-    """It is HttpOnly and SameSite, has no token in it, and no other text is one; the APIs take it in no form."""
-    asked = begin(person)
-    id_token = tokens(provider, asked)["id_token"]
-    entered = come_back(person, provider, asked, id_token=id_token)
-    (given,) = [each for each in entered.headers.get_list("set-cookie") if each.startswith(f"{SESSION}=")]
-    content, *attributes = given.partition("=")[2].split("; ")
-    assert attributes == ["Path=/", "HttpOnly", "SameSite=Lax"]
-    assert id_token.split(".")[1] not in content
-    for path in ("/api/v1/dataproducts", "/subjects"):
-        assert person.get(path).status_code == 401
-        assert person.get(path, headers=bearer(content)).status_code == 401
-    secret, _, key = content.partition(".")
-    with plain_http(registry) as other:
-        for forged in (f"A{secret[1:]}.{key}", secret, f"{secret}.", f"{secret}.{key}.", "x", "'; DROP TABLE x"):
-            other.cookies.set(SESSION, forged)
-            assert known(other) is None, forged
-            other.cookies.delete(SESSION)
-
-
-def test_the_database_has_nothing_that_the_registry_takes(provider: Issuer, sqlite: str) -> None:
-    """Of a login it has a hash, and the ID token encrypted by what the cookie has alone."""
-    with served(provider, sqlite) as url, plain_http(url) as person:
-        asked = begin(person)
-        id_token = tokens(provider, asked)["id_token"]
-        come_back(person, provider, asked, id_token=id_token)
-        secret, _, key = person.cookies[SESSION].partition(".")
-        with create_engine(database_url(sqlite)).connect() as connection:
-            (row,) = connection.execute(text("SELECT * FROM browser_session")).all()
-    stored = " ".join(map(str, row))
-    assert hashlib.sha256(secret.encode()).hexdigest() in stored
-    for kept in (secret, key, id_token, id_token.split(".")[2]):
-        assert kept not in stored
-
-
-def test_a_login_fixes_no_session(person: httpx2.Client, provider: Issuer, registry: str) -> None:
-    """A cookie that somebody put into a browser is not that of its next login, and ends with it (session fixation)."""
-    with plain_http(registry) as attacker:
-        log_in(attacker, provider, sub="eve@example.org")
-        planted = attacker.cookies[SESSION]
-        person.cookies.set(SESSION, planted, domain="127.0.0.1", path="/")
-        log_in(person, provider)
-        assert person.cookies[SESSION] != planted
-        assert known(person) == "ann@example.org"
-        assert known(attacker) is None
 
 
 def test_a_logout_ends_the_login(person: httpx2.Client, provider: Issuer, registry: str) -> None:

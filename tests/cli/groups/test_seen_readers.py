@@ -16,7 +16,7 @@ from meshport_registry.seen_readers import asking
 from tests.cli.running import Run
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
-from tests.ports.readings import fill, take
+from tests.ports.readings import take
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kafka
@@ -30,20 +30,6 @@ CELSIUS = parse_schema(
 def quick_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have registries write at once who asked."""
     monkeypatch.setattr(asking, "EVERY_S", 0.1)
-
-
-@pytest.fixture
-def mesh(mesh_alone: Mesh) -> Mesh:
-    """A mesh that can be observed as a whole."""
-    return mesh_alone
-
-
-@pytest.fixture
-def port(mesh: Mesh) -> Binding:
-    """A port with one partition and ten events."""
-    made = mesh.product(partitions=1)
-    fill(mesh, made.address, range(10))
-    return made
 
 
 def observe(on_mesh: Run, mesh: Mesh) -> None:
