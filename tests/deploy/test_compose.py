@@ -61,7 +61,7 @@ def test_the_loader_of_the_specification_takes_the_file(load: Load) -> None:
     assert loaded["services"].keys() == SERVICES.keys()
     mounted = [each for service in loaded["services"].values() for each in service.get("volumes", ())]
     folders = {each["source"] for each in mounted if each["type"] == "bind"}
-    assert folders == {str(ROOT), str(COMPOSE.parent / "postgres"), str(COMPOSE.parent / "prometheus")}
+    assert folders == {str(ROOT), *(str(COMPOSE.parent / each) for each in ("kafka", "postgres", "prometheus"))}
     assert all(Path(each).is_dir() for each in folders)
     assert {each["source"] for each in mounted if each["type"] == "volume"} == loaded["volumes"].keys()
 

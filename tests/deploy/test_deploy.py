@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
+import sys
 import tomllib
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ def module(path: Path) -> Any:
 
 
 HEALTH = module(DEPLOY / "image" / "health.py")
+ROOTFS = module(DEPLOY / "image" / "rootfs.py")
 
 
 def locked(path: Path) -> dict[str, frozenset[str]]:
@@ -95,6 +99,43 @@ def test_the_lock_is_made_for_these_extras() -> None:
     """`make lock` writes the image's locks for the same extras."""
     made = re.findall(r"--extra (\w+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert set(made) == set(EXTRAS)
+
+
+def test_what_modules_import_is_in_the_image_or_named_as_absent() -> None:
+    """The build imports every module, and fails at a distribution that the image's lock does not have."""
+    known = packages_distributions()
+    has = {canonical(re.split(r"[=\[]", each)[0]) for each in locked(DEPLOY / "image" / "requirements.lock")}
+    missing = {
+        f"{file.relative_to(ROOT)} imports {name}"
+        for package in (ROOT / "meshport", ROOT / "registry" / "meshport_registry")
+        for file in package.rglob("*.py")
+        for name in imported(file) - sys.stdlib_module_names - {"meshport", "meshport_registry"}
+        if name not in ROOTFS.ABSENT and not any(canonical(each) in has for each in known.get(name, ()))
+    }
+    assert missing == set()
+
+
+def imported(file: Path) -> set[str]:
+    """Return the packages that a module imports while it is imported itself: not in functions, not for the type checker."""
+    found = set[str]()
+    waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def canonical(name: str) -> str:
+    """Return the name of a distribution as the lock has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_the_image_can_compare_with_a_git_revision() -> None:
