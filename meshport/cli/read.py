@@ -11,6 +11,7 @@ import typer
 
 from meshport.address import Address
 from meshport.binding import Binding
+from meshport.cli.bounds import FromOption, ToOption, bound_of
 from meshport.cli.completion import addresses
 from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
@@ -28,12 +29,11 @@ from meshport.event.attributes import rfc3339
 from meshport.metrics.readiness import Readiness
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
-from meshport.ports.replay import Bound, Offsets, Replay
+from meshport.ports.replay import Offsets, Replay
 from meshport.ports.replay_file import ReplayFile
 from meshport.ports.stop_signals import stopped_by_signals
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
-from meshport.rfc3339 import loose_instant
 from meshport.service_levels import LevelState
 
 AddressArgument = Annotated[
@@ -44,17 +44,19 @@ AddressArgument = Annotated[
 ]
 
 
-class _Bad:
+class BadEvents:
     """Counts the messages that cannot be read, and reports each on stderr."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def __call__(self, bad: BadEvent) -> None:
+        """Report a message."""
         self.count += 1
         say(f"unreadable: {bad}")
 
     def exit(self) -> None:
+        """End the command with `FINDINGS` if there was any."""
         if self.count:
             say(f"{self.count} messages could not be read")
             raise typer.Exit(FINDINGS)
@@ -79,7 +81,7 @@ def tail(
 
     Example: meshport tail shop/orders --from-beginning --until-end --json
     """
-    bad = _Bad()
+    bad = BadEvents()
     kafka = open_clusters(kafka_config, registry=registry)
     readiness = Readiness(f"tail {address}", ["connected"])
     with serving_metrics(metrics, readiness), open_registry(registry) as mesh:
@@ -121,22 +123,8 @@ def _levels_of(binding: Binding) -> str:
 
 def replay(
     address: AddressArgument,
-    begin: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from",
-            metavar="T",
-            help="The first time or offset:N of the replay, or one of each; by default the beginning of the history.",
-        ),
-    ] = None,
-    end: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--to",
-            metavar="T",
-            help="The first time or offset:N after the replay, or one of each; by default the end as it is now.",
-        ),
-    ] = None,
+    begin: FromOption = None,
+    end: ToOption = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -165,9 +153,9 @@ def replay(
         meshport replay shop/orders --from 2001-02-01 --to 2001-03-01 --json
         meshport replay shop/orders --from 2001-02-01 --from offset:0=5000 --resume orders.jsonl
     """
-    bad = _Bad()
+    bad = BadEvents()
     count = 0
-    first, last = _bound(begin, "--from"), _bound(end, "--to")
+    first, last = bound_of(begin, "--from"), bound_of(end, "--to")
     missing, kafka = missing_history(allow_missing), open_clusters(kafka_config, registry=registry)
     if resume is not None:
         asked = (*(f"--from {each}" for each in begin or ()), *(f"--to {each}" for each in end or ()))
@@ -234,38 +222,6 @@ def quarantine(
         f"{count} {'late events' if late else 'events quarantined'}"
         + (f", {redriven} of them redriven" if redriven else "")
     )
-
-
-def _bound(given: list[str] | None, flag: str) -> Bound:
-    bounds = [_one_bound(each, flag) for each in given or ()]
-    times = [each for each in bounds if isinstance(each, datetime)]
-    offsets = [each for each in bounds if isinstance(each, Offsets)]
-    if len(times) > 1 or len(offsets) > 1:
-        raise typer.BadParameter("two of a kind; give a time and offsets at most", param_hint=flag)
-    if times and offsets:
-        return times[0], offsets[0]
-    return bounds[0] if bounds else None
-
-
-def _one_bound(text: str, flag: str) -> datetime | Offsets:
-    try:
-        if text.startswith("offset:"):
-            return _offsets(text.removeprefix("offset:"))
-        return loose_instant(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; or offset:N, offset:P=N,P=N", param_hint=flag) from error
-
-
-def _offsets(text: str) -> Offsets:
-    if text.isdecimal():
-        return Offsets(every=int(text))
-    each: dict[int, int] = {}
-    for pair in text.split(","):
-        partition, equals, offset = pair.partition("=")
-        if not (equals and partition.strip().isdecimal() and offset.strip().isdecimal()):
-            raise ValueError(f"{pair!r} is no offset")
-        each[int(partition)] = int(offset)
-    return Offsets(each=each)
 
 
 def _write(kept: ReplayFile, job: Replay | None, file: Path) -> None:

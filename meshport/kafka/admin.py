@@ -23,7 +23,7 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from meshport.errors import TopicError
+from meshport.errors import KafkaError, TopicError
 from meshport.kafka.answer import ANSWER_S, answer_of
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
@@ -278,7 +278,7 @@ class Admin:
             time.sleep(_PAUSE_S)
 
     def set_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
-        """Change settings of a topic; the others keep their values.
+        """Change settings of a topic; the others keep their values. Return once a broker shows the new ones.
 
         Args:
             name: of the topic.
@@ -296,6 +296,17 @@ class Admin:
             answer_of(self._alter(name, config, removed, validate_only=False), what)
         except KafkaException as error:
             raise client_error(error, what) from error
+        # The controller has taken them, and brokers learn of it later (KIP-500).
+        deadline = time.monotonic() + ANSWER_S
+        while not self._has_settings(name, config, removed) and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+
+    def _has_settings(self, name: str, config: Mapping[str, str], removed: Collection[str]) -> bool:
+        try:
+            found = self.topic(name)
+        except KafkaError:  # this login may change settings and not see them
+            return True
+        return found is None or (config.items() <= found.config.items() and found.config.keys().isdisjoint(removed))
 
     def check_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
         """Ask the cluster whether `set_config` would succeed; nothing is changed.

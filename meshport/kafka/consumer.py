@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import methodcaller
@@ -31,11 +30,12 @@ from confluent_kafka import Message as ClientMessage
 from confluent_kafka import TopicPartition as ClientPartition
 
 from meshport.errors import HistoryMissing, KafkaError
+from meshport.kafka.assignment import Assignment
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage
-from meshport.kafka.topic_offsets import METADATA_S, TopicOffsets, once_ready
+from meshport.kafka.topic_offsets import METADATA_S, once_ready
 from meshport.kafka.topic_partition import TopicPartition
 
 __all__ = ["BEGINNING", "WATCHED", "WITHOUT_GROUP", "Consumer"]
@@ -58,10 +58,9 @@ _UNREADABLE_BATCH: Final = frozenset({ClientError._BAD_COMPRESSION, ClientError.
 _OTHER_MEMBERSHIP: Final = frozenset(
     {ClientError.REBALANCE_IN_PROGRESS, ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID}
 )
-_SEEK_S: Final = 5.0
 
 
-class Consumer(TopicOffsets):
+class Consumer(Assignment):
     """A consumer that commits only on request.
 
     Args:
@@ -75,12 +74,6 @@ class Consumer(TopicOffsets):
     ) -> None:
         self._group = group
         self._pending_error: KafkaError | None = None
-        self._assign_error: Exception | None = None
-        self._passed_over: dict[TopicPartition, int] = {}
-        self._moved: set[TopicPartition] = set()
-        self._waits_for_others = False
-        self.ends: dict[TopicPartition, int] = {}
-        """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
         self.fetched: Mapping[TopicPartition, int] = {}
         """The next offset to fetch of each partition, as of the last statistics; filled with `WATCHED` only."""
         client = new_client(
@@ -123,95 +116,28 @@ class Consumer(TopicOffsets):
     ) -> None:
         """Join the group for one topic; a further call with another topic leaves the first.
 
-        The functions are called within `read` and `close`, each with the partitions that move; the others are read on.
+        The functions are called as those of `join`.
 
         Args:
             topic: the topic to read.
-            on_assign: takes the partitions that were assigned; returns the offset to read each from. A KafkaError that it raises
-                is raised by the next `read`.
+            on_assign: takes the partitions that were assigned; returns the offset to read each from.
             on_revoke: takes the partitions that were revoked, before another member is assigned them.
             on_lost: takes partitions that another member may have already, so that no offset can be committed; `on_revoke`
                 by default.
         """
 
-        def ours(partitions: list[ClientPartition]) -> list[int]:
-            return [each.partition for each in self._note_moved(partitions) if each.topic == topic]
+        def ours(partitions: Sequence[TopicPartition]) -> list[int]:
+            return [each.partition for each in partitions if each.topic == topic]
 
-        def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            self._waits_for_others = False
-            try:
-                offsets = on_assign(ours(partitions))
-            except Exception as error:  # noqa: BLE001 - the client may make a SystemError of it; `read` raises it
-                self._assign_error, offsets = error, {}
-            begun = [ClientPartition(topic, partition, offset) for partition, offset in offsets.items()]
-            client.incremental_assign(begun)
-            # librdkafka keeps a partition paused that was revoked while `keep_alive` had paused it.
-            client.resume(begun)
+        def assigned(partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+            return {TopicPartition(topic, each): offset for each, offset in on_assign(ours(partitions)).items()}
 
-        def given_up(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            # Of an assignment that `on_assign` refused, nothing is read. The client waits for this call all the same.
-            known = {(each.topic, each.partition) for each in client.assignment()}
-            client.incremental_unassign([each for each in partitions if (each.topic, each.partition) in known])
-
-        def revoked(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            on_revoke(ours(partitions))
-            given_up(client, partitions)
-
-        def lost(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            (on_lost or on_revoke)(ours(partitions))
-            given_up(client, partitions)
-
-        self._client.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
-
-    def _note_moved(self, partitions: Iterable[ClientPartition]) -> list[TopicPartition]:
-        moved = [TopicPartition(each.topic, each.partition) for each in partitions]
-        self._moved.update(moved)
-        for each in moved:
-            self.ends.pop(each, None)
-            self._passed_over.pop(each, None)
-        return moved
-
-    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions, each from its offset, without a group."""
-        self.ends.clear()
-        self._passed_over.clear()
-        assigned = [ClientPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        self._client.assign(assigned)
-        # librdkafka keeps a partition paused that was paused in an earlier assignment; nothing of it would be fetched.
-        self._client.resume(assigned)
-
-    def assign_more(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions as well, each from its offset, without a group."""
-        self._client.incremental_assign([ClientPartition(*each, offset) for each, offset in offsets.items()])
-
-    def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read assigned partitions from these offsets on; partitions that were lost since are left out.
-
-        Raises:
-            KafkaError: the client refused to seek.
-        """
-        assigned = {(each.topic, each.partition) for each in self._client.assignment()}
-        for partition, offset in offsets.items():
-            if partition in assigned:
-                self.ends.pop(partition, None)
-                self._passed_over.pop(partition, None)
-                self._seek(ClientPartition(*partition, offset))
-
-    def _seek(self, position: ClientPartition) -> None:
-        deadline = time.monotonic() + _SEEK_S
-        while True:
-            try:
-                return self._client.seek(position)
-            except KafkaException as error:
-                # A partition that was assigned a moment ago is not ready for it yet.
-                if error.args[0].code() != ClientError._STATE or time.monotonic() > deadline:  # noqa: SLF001 - public under this spelling only
-                    what = f"cannot go to offset {position.offset} of {position.topic} [{position.partition}]"
-                    raise client_error(error, what) from error
-            time.sleep(0.01)
-
-    def pause(self, topic: str, partition: int) -> None:
-        """Fetch no more of an assigned partition until it is assigned again."""
-        self._client.pause([ClientPartition(topic, partition)])
+        self.join(
+            [topic],
+            on_assign=assigned,
+            on_revoke=lambda partitions: on_revoke(ours(partitions)),
+            on_lost=lambda partitions: (on_lost or on_revoke)(ours(partitions)),
+        )
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
         """Return up to `limit` messages: the first that comes within `timeout_s` seconds and what follows it within 5 ms.
@@ -376,9 +302,15 @@ class Consumer(TopicOffsets):
         """Return the offset that the group has committed, by partition; a partition without one is left out."""
         return {partition: offset for partition, (offset, _) in self.commits(topic).items()}
 
-    def commits(self, topic: str) -> dict[int, tuple[int, str]]:
-        """Return the offset that the group has committed, with its note, by partition; one without an offset is left out."""
-        asked = [ClientPartition(topic, partition) for partition in self.partitions(topic)]
+    def commits(self, topic: str, partitions: Iterable[int] | None = None) -> dict[int, tuple[int, str]]:
+        """Return the offset that the group has committed, with its note, by partition; one without an offset is left out.
+
+        Args:
+            topic: the topic.
+            partitions: to ask for; None for all of the topic.
+        """
+        wanted = self.partitions(topic) if partitions is None else partitions
+        asked = [ClientPartition(topic, partition) for partition in wanted]
         what = f"cannot see the group's offsets in {topic}"
         found = once_ready(partial(self._client.committed, asked, timeout=METADATA_S), what)
         for each in found:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import ClusterMetadata
 
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
@@ -51,6 +52,9 @@ class TopicOffsets:
         self._client = client
         self._kafka = kafka
 
+    def _look_up(self, topic: str, what: str, timeout_s: float) -> ClusterMetadata:
+        return metadata(self._client, self._kafka, what, timeout_s=timeout_s, topic=topic)
+
     def partitions(self, topic: str, *, timeout_s: float = METADATA_S) -> list[int]:
         """Return the numbers of a topic's partitions.
 
@@ -59,16 +63,19 @@ class TopicOffsets:
             BrokerUnavailable: no broker answered.
         """
         what = f"cannot see the topic {topic} at {self._kafka.bootstrap_servers}"
-        found = metadata(self._client, self._kafka, what, timeout_s=timeout_s, topic=topic).topics[topic]
+        found = self._look_up(topic, what, timeout_s).topics[topic]
         if found.error is not None:
             raise client_error(found.error, what)
         return sorted(found.partitions)
 
-    def bounds(self, topic: str, *, patience_s: float = _READY_S) -> dict[int, tuple[int, int]]:
+    def bounds(
+        self, topic: str, partitions: Iterable[int] | None = None, *, patience_s: float = _READY_S
+    ) -> dict[int, tuple[int, int]]:
         """Return (first offset, end offset) of each partition; the end is the offset of the next event to be written.
 
         Args:
             topic: the topic.
+            partitions: to ask for; None for all of the topic.
             patience_s: seconds to wait for the leader of a partition.
         """
         timeout_s = min(METADATA_S, patience_s)
@@ -78,7 +85,7 @@ class TopicOffsets:
                 f"cannot see the offsets of {topic} [{partition}]",
                 patience_s,
             )
-            for partition in self.partitions(topic, timeout_s=timeout_s)
+            for partition in (self.partitions(topic, timeout_s=timeout_s) if partitions is None else partitions)
         }
 
     def begin_offsets(self, topic: str) -> dict[int, int]:
@@ -94,10 +101,8 @@ class TopicOffsets:
 
         librdkafka's in-memory cluster finds nothing by time; there it is the first offset of the partition.
         """
-        metadata = once_ready(
-            partial(self._client.list_topics, topic, timeout=METADATA_S), f"cannot look up the cluster of {topic}"
-        )
-        if is_in_memory(metadata.cluster_id):
+        cluster = self._look_up(topic, f"cannot look up the cluster of {topic}", METADATA_S)
+        if is_in_memory(cluster.cluster_id):
             return self.begin_offsets(topic)
         ends = self.end_offsets(topic)
         asked = [ClientPartition(topic, partition, timestamp_ms) for partition in ends]

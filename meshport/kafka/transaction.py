@@ -28,7 +28,6 @@ from functools import partial
 from operator import methodcaller
 from typing import Any, Final, cast
 
-from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 from confluent_kafka import Message as ClientMessage
@@ -94,35 +93,6 @@ class Member(Consumer):
             settings["group.instance.id"] = instance
         super().__init__(kafka, group=group, settings=settings)
         self._group = group
-
-    def join(
-        self,
-        topics: Sequence[str],
-        *,
-        on_assign: Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]],
-        on_revoke: Callable[[Sequence[TopicPartition]], None],
-    ) -> None:
-        """Join the group; the functions are called within `read` and `close`.
-
-        Args:
-            topics: the topics to read.
-            on_assign: takes the partitions that were assigned; returns the offset to read each from.
-            on_revoke: takes the partitions that were revoked, before another member is assigned them; or after, where this
-                member was removed from the group.
-        """
-
-        def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            try:
-                offsets = on_assign(self._note_moved(partitions))
-            except Exception as error:  # noqa: BLE001 - the client makes a SystemError of it; `read` raises it
-                self._assign_error, offsets = error, {}
-            client.incremental_assign([ClientPartition(*each, offset) for each, offset in offsets.items()])
-
-        def revoked(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            on_revoke(self._note_moved(partitions))
-            client.incremental_unassign(partitions)
-
-        self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
         """Return up to `limit` messages: the first that comes within `timeout_s` seconds and what was fetched already.

@@ -30,6 +30,7 @@ from meshport.ports.loop_signals import stopped_by_sigterm
 from meshport.ports.open_subscriber import OpenSubscriber
 from meshport.ports.read_ahead import ReadAhead, TaskSubscription
 from meshport.ports.registry_outage import WaitingSchemas
+from meshport.ports.replayed import OnReplay, PassedOver
 from meshport.ports.required_levels import RequireWord
 from meshport.ports.resolver import subscriber_resolver
 from meshport.ports.retry_turns import RetryTurns
@@ -313,7 +314,13 @@ class AsyncSubscriber(Generic[Model]):
 
     # -- many at a time --------------------------------------------------------------------------------------------
 
-    async def run(self, handle: Callable[[Event[Model]], Awaitable[object]], *, concurrency: int = 100) -> None:
+    async def run(
+        self,
+        handle: Callable[[Event[Model]], Awaitable[object]],
+        *,
+        concurrency: int = 100,
+        on_replay: OnReplay = "skip",
+    ) -> None:
         """Handle events, up to `concurrency` of them at a time, until `stop` or SIGTERM; events of one key one after another.
 
         An event is handled once `handle` returns, and a partition's offset advances to the first event that is not. Events
@@ -327,14 +334,22 @@ class AsyncSubscriber(Generic[Model]):
         Args:
             handle: handles one event. It is cancelled where the task that runs this is.
             concurrency: how many events are handled at a time at most.
+            on_replay: what is done with an event of a replay: it is passed over, since `handle` may have effects outside of the
+                mesh, or handled.
 
         Raises:
             Exception: what `handle` raised first, without `on_error`; or what ended reading.
         """
         self._restore()
         reading = self._open
+        passed_over = PassedOver(on_replay, f"the subscriber of {self.binding.address}")
+
+        async def unless_passed_over(event: Event[Model]) -> None:
+            if not passed_over(event):
+                await handle(event)
+
         lanes = KeyLanes(
-            handle,
+            unless_passed_over,
             reading.turns,
             concurrency=concurrency,
             stopped=lambda: reading.stopped,

@@ -32,7 +32,7 @@ from meshport.ports.history import (
     readable_bounds,
     removed_history,
 )
-from meshport.ports.scan import TopicRange, history_reader, read_range
+from meshport.ports.scan import MOST_MESSAGES, TopicRange, history_reader, read_range
 from meshport.ports.subscriber import BadEvent, Mesh, Model
 from meshport.schema import Schema
 
@@ -197,17 +197,48 @@ class Replay(Generic[Model]):
 
     def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event[Model]]:
         """Yield the same events without the mark: to look at a port's past, not to handle it again."""
-        since, until = self.since, self.until
         for messages in self._messages(progress):
             for message in messages:
                 event = self._event(message)
-                if event is None or (since and event.time < since) or (until and event.time >= until):
-                    continue
-                yield event
+                if event is not None and self._is_within(event):
+                    yield event
 
-    def _messages(self, progress: Callable[[int, int], None] | None) -> Iterator[list[ReceivedMessage]]:
+    def batches(self, *, limit: int = MOST_MESSAGES) -> Iterator[list[tuple[ReceivedMessage, Event[Model]]]]:
+        """Yield the same events in batches, without the mark, each with its message; a batch may be empty.
+
+        `range.positions` are after a batch once the next one is asked for.
+
+        Args:
+            limit: the messages to read for a batch, at most.
+
+        Raises:
+            DecodeError, EventError, NotRegistered, TopicRemade, BrokerUnavailable: see `events`.
+        """
+        for messages in self._messages(None, limit):
+            batch = []
+            for message in messages:
+                event = self._event(message)
+                if event is not None and self._is_within(event):
+                    batch.append((message, event))
+            yield batch
+
+    def commit(self) -> None:
+        """Commit the positions of the range as offsets of the job's own group.
+
+        Raises:
+            KafkaError: they were not committed.
+        """
+        self._consumer.commit(self.range.topic, self.range.positions)
+
+    def _is_within(self, event: Event[Model]) -> bool:
+        since, until = self.since, self.until
+        return not ((since and event.time < since) or (until and event.time >= until))
+
+    def _messages(
+        self, progress: Callable[[int, int], None] | None, limit: int = MOST_MESSAGES
+    ) -> Iterator[list[ReceivedMessage]]:
         with self._logs.explaining():
-            for messages in read_range(self._consumer, self.range, progress=progress):
+            for messages in read_range(self._consumer, self.range, progress=progress, limit=limit):
                 self._logs.look()
                 yield messages
             self._logs.check()  # the last messages may be of another log

@@ -7,14 +7,12 @@ of the replay are in a note beside the file (`FILE.replay`), which is written be
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,6 +23,7 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
+from meshport.ports.replay_lines import ReplayLines
 from meshport.ports.subscriber import BadEvent, Mesh
 
 _AGAIN: Final = "give another file, or remove both and begin again"
@@ -71,7 +70,7 @@ class ReplayFile:
     def __init__(self, file: Path, line: Callable[[Event], str]) -> None:
         self._file = file
         self._note_file = file.with_name(f"{file.name}.replay")
-        self._line = line
+        self._lines = ReplayLines(file, line, _AGAIN)
 
     @contextmanager
     def replay(
@@ -114,7 +113,7 @@ class ReplayFile:
                     yield job
                 return
             self._refuse_another(note, asked, mesh.resolve(address).address)
-            begins = note.begins if note.complete else note.begins | self._positions(note)
+            begins = note.begins if note.complete else note.begins | self._lines.positions(note.id, note.ends)
             if note.complete or all(begins[each] >= end for each, end in note.ends.items()):
                 yield None
                 return
@@ -140,11 +139,8 @@ class ReplayFile:
 
     def write(self, job: Replay, *, progress: Callable[[int, int], None] | None = None) -> int:
         """Append the events of the job to the file, and return their number; the replay is then complete."""
-        count = 0
-        with self._file.open("ab") as stream:
-            for event in job.events(progress=progress):
-                stream.write(self._line(event).encode() + b"\n")
-                count += 1
+        count = self._lines.append(job.events(progress=progress))
+        self._lines.sync()
         note = self._note()
         assert note is not None  # noqa: S101 - `replay` wrote it
         self._write_note(note.model_copy(update={"complete": True}))
@@ -157,15 +153,8 @@ class ReplayFile:
             raise ReplayError(
                 f"{self._file} is there, and no replay wrote it: {self._note_file} is missing", hint=_AGAIN
             )
-        try:
-            stream: IO[bytes] = self._file.open("ab")
-        except OSError as error:
-            raise ReplayError(f"{self._file} cannot be written: {error.strerror}") from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ReplayError(f"another replay writes {self._file}", hint="wait for its end, or end it") from None
+        with closing(self._lines):
+            self._lines.open()
             yield
 
     def _note(self) -> ReplayNote | None:
@@ -190,26 +179,6 @@ class ReplayFile:
                 f"{self._file} holds a replay of {note.address} ({_said(note.asked)}), not of {address} ({_said(asked)})",
                 hint=_AGAIN,
             )
-
-    def _positions(self, note: ReplayNote) -> dict[int, int]:
-        """Return the next offset of each partition that has a line, and remove a last line that was cut."""
-        positions: dict[int, int] = {}
-        with self._file.open("r+b") as stream:
-            whole = 0
-            for number, line in enumerate(stream, 1):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    event = json.loads(line)
-                    partition, offset, job = event["kafkapartition"], event["kafkaoffset"], event["replayid"]
-                except (ValueError, TypeError, KeyError) as error:
-                    raise ReplayError(f"{self._file}:{number} is no event of a replay", hint=_AGAIN) from error
-                if job != note.id:
-                    raise ReplayError(f"{self._file}:{number} is an event of replay {job}, not {note.id}", hint=_AGAIN)
-                positions[partition] = offset + 1
-                whole += len(line)
-            stream.truncate(whole)
-        return positions
 
 
 def _note_of(job: Replay, asked: tuple[str, ...]) -> ReplayNote:

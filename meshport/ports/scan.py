@@ -15,7 +15,8 @@ from meshport.kafka.topic_partition import TopicPartition
 
 STALL_S: Final = 30.0
 """A read is given up after so many seconds in which its consumer did not move on, though more is known to be there."""
-_LIMIT: Final = 5000
+MOST_MESSAGES: Final = 5000
+"""The messages of a batch, by default."""
 # A follower that received nothing for so long though there is more looks at whether its consumer moves on.
 _SILENCE_S: Final = 5.0
 
@@ -118,7 +119,11 @@ class TopicRange:
 
 
 def read_range(
-    consumer: Consumer, wanted: TopicRange, *, progress: Callable[[int, int], None] | None = None, limit: int = _LIMIT
+    consumer: Consumer,
+    wanted: TopicRange,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    limit: int = MOST_MESSAGES,
 ) -> Iterator[list[ReceivedMessage]]:
     """Yield the messages of a range in batches of up to `limit`, those of each partition in order.
 
@@ -234,7 +239,7 @@ class TopicFollower:
         self._take_up_partitions(ends)
         received = time.monotonic()
         while unread := [each for each, end in ends.items() if self._positions[each] < end]:
-            messages = self._consumer.read(_LIMIT, 0.2)
+            messages = self._consumer.read(MOST_MESSAGES, 0.2)
             newest = {(each.topic(), each.partition()): each for each in messages}
             for (topic, partition), message in newest.items():
                 self._positions[TopicPartition(topic, partition)] = message.offset() + 1

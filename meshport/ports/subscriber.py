@@ -28,6 +28,7 @@ from meshport.ports.generation_cursor import LOOK_S
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.registry_outage import WaitingSchemas
+from meshport.ports.replayed import OnReplay, PassedOver
 from meshport.ports.required_levels import RequireWord
 from meshport.ports.resolver import Resolver, subscriber_resolver
 from meshport.ports.seen_events import SeenEvents
@@ -308,7 +309,7 @@ class Subscriber(Generic[Model]):
         self._subscription.measures.unreadable()
         self._on_bad(BadEvent(message, error))
 
-    def run(self, handle: Callable[[Event[Model]], object]) -> None:
+    def run(self, handle: Callable[[Event[Model]], object], *, on_replay: OnReplay = "skip") -> None:
         """Handle events one by one until `stop`, SIGTERM or SIGINT; the offset advances past an event when `handle` returns.
 
         A signal lets the present event be handled to its end, after which the offsets are committed. Python lets only the main
@@ -316,13 +317,18 @@ class Subscriber(Generic[Model]):
 
         Args:
             handle: handles one event.
+            on_replay: what is done with an event of a replay: it is passed over, since `handle` may have effects outside of the
+                mesh, or handled.
 
         Raises:
             Exception: what `handle` raised, without `on_error`; the offset does not advance, and a further call begins with this
                 event.
         """
+        passed_over = PassedOver(on_replay, f"the subscriber of {self.binding.address}")
         with stopped_by_signals(self.stop):
             for event in self:
+                if passed_over(event):
+                    continue
                 try:
                     handle(event)
                 except Exception as error:  # noqa: BLE001 - what is done with it is the caller's to say

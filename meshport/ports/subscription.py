@@ -34,6 +34,8 @@ _COMMIT_EVERY_S: Final = 1.0
 _LONGEST_POLL_MS: Final = 300_000
 # A member polls this often while its caller handles a batch slowly.
 _POLL_EVERY_S: Final = 30.0
+# As the lag is asked for by Prometheus every 15 s or so.
+_ENDS_EVERY_S: Final = 1.0
 _ALLOWED: Final = "`missing=Missing.ALLOW` goes on with what is left; `start=Start.LATEST` begins with new events"
 
 
@@ -97,6 +99,7 @@ class Subscription:
         self._sought: Start | datetime | Mapping[int, int] | None = None
         self.measures = SubscriberMeasures(binding.address, group)
         self._polled = time.monotonic()
+        self._ends: dict[int, int] = {}
         self._kafka = kafka.to(binding)
         longest_ms = int(self._kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
         self._poll_every_s = min(_POLL_EVERY_S, longest_ms / 3000)
@@ -117,14 +120,21 @@ class Subscription:
         before_scrape(self.measure)
 
     def measure(self) -> None:
-        """Show the lag of each partition that is read now."""
+        """Show the lag of each partition that is read now, by the ends that were seen in the last second of reading."""
         offsets = self._begins | self.committed | self.next_offsets
-        ends = self._consumer.seen_ends(self.topic, offsets)
-        self.measures.show({each: max(0, end - offsets[each]) for each, end in ends.items()})
+        self.measures.show({each: max(0, end - offsets[each]) for each, end in self._ends.items() if each in offsets})
+
+    def _look_at_ends(self) -> None:
+        # Not when the lag is asked for, by another thread: one waits there for as long as this one polls, which is until an
+        # event arrives (confluent-kafka 2.16, Handle_serialize_enter).
+        self._ends_due = self._polled + _ENDS_EVERY_S
+        self._ends = self._consumer.seen_ends(self.topic, self._begins | self.committed | self.next_offsets)
 
     def _read_topic(self, continued: dict[int, int] | None = None) -> None:
         """Read the current topic: from these offsets, or by default from the start that was asked for or from the group's."""
         topic, group = self.topic, self._group
+        self._ends = {}
+        self._ends_due = 0.0
         reader = (
             f"what was read of it as group {group!r} is of another log" if group else "what was read is of another log"
         )
@@ -156,9 +166,11 @@ class Subscription:
         return self._offsets_at(self._start, bounds)
 
     def _offsets_at(self, start: Start | datetime, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-        if isinstance(start, datetime):
-            insist(removed_history(self._kafka, self.topic, bounds, start), self._missing, _ALLOWED)
-        return start_offsets(self._consumer, self.topic, start, bounds)
+        if not isinstance(start, datetime):
+            return start_offsets(self._consumer, self.topic, start, bounds)
+        insist(removed_history(self._kafka, self.topic, bounds, start), self._missing, _ALLOWED)
+        with Consumer(self._kafka) as asker:  # for partitions that were assigned: see `Consumer.partitions`
+            return start_offsets(asker, self.topic, start, bounds)
 
     def _retained(self, offsets: dict[int, int], bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         """Return offsets to begin at, none before the first that is left of its partition.
@@ -185,8 +197,10 @@ class Subscription:
             return {}  # the group has rebalanced, and this member keeps what it has
         self._logs.check()
         self._refuse_other_log()  # the topic may have been missing when this began, and made since
-        commits = self._consumer.commits(self.topic)
-        bounds = self._consumer.bounds(self.topic)
+        # The commits of all partitions say with how many the group began.
+        known = max(self._logs.partitions.get(self.topic, 0), *(each + 1 for each in partitions))
+        commits = self._consumer.commits(self.topic, range(known))
+        bounds = self._consumer.bounds(self.topic, partitions)
         offsets = self._retained(self._group_start.offsets(partitions, commits, bounds), bounds)
         for partition, offset in offsets.items():
             if partition in commits:
@@ -342,6 +356,8 @@ class Subscription:
     def _take(self, messages: list[ReceivedMessage]) -> None:
         self._polled = time.monotonic()
         self.measures.received(len(messages))
+        if self._polled >= self._ends_due or (messages and not self._ends):
+            self._look_at_ends()
         if self._filters:
             topic, generation = self.topic, self._cursor.current
             messages = [

@@ -13,8 +13,10 @@ import pytest
 from meshport.binding import Binding
 from meshport.errors import ReplayError
 from meshport.event import Event
+from meshport.ports import replay_lines
 from meshport.ports.replay import Bound, Offsets
 from meshport.ports.replay_file import ReplayFile
+from meshport.ports.replay_lines import ReplayLines
 from tests.mesh_session import Mesh
 from tests.ports.readings import BEGIN, fill
 
@@ -116,3 +118,22 @@ def test_a_file_of_something_else_is_refused(write: Write, in_memory_mesh: Mesh,
     assert (tmp_path / "mine.jsonl").read_text() == "my notes\n"
     with pytest.raises(ReplayError, match="cannot be written"):
         write("nowhere/out.jsonl")
+
+
+def test_a_long_file_is_read_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever blocks the file is read in, the positions are those after the last whole line of each partition."""
+    file = tmp_path / "out.jsonl"
+    written = [{"kafkapartition": n % 3, "kafkaoffset": n, "replayid": "a", "data": "x" * (n % 40)} for n in range(50)]
+    lines = "".join(json.dumps(each) + "\n" for each in written).encode()
+    for block in (1, 2, 7, 64, 200, 10_000):
+        monkeypatch.setattr(replay_lines, "_BLOCK", block)
+        for cut in (b"", b'{"kafkapartition"', b"\r"):
+            file.write_bytes(lines + cut)
+            found = ReplayLines(file, line, "again").positions("a", range(3))
+            assert found == {0: 49, 1: 50, 2: 48}
+            assert file.read_bytes() == lines
+        with pytest.raises(ReplayError, match=r"jsonl:50 is an event of replay a, not b"):
+            ReplayLines(file, line, "again").positions("b", range(3))
+    file.write_bytes(b"cut")
+    assert ReplayLines(file, line, "again").positions("a", range(3)) == {}
+    assert file.read_bytes() == b""
