@@ -45,6 +45,7 @@ from meshport.registry.measured import RegistryLevels
 from meshport.registry.policies import RegistryPolicies
 from meshport.registry.problems import RegistryProblems
 from meshport.registry.processors import RegistryProcessors
+from meshport.registry.replays import RegistryReplays
 from meshport.registry.requests import Requests, Transport, login_of, parse_response
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.registry.waivers import RegistryWaivers
@@ -430,6 +431,11 @@ class Registry:
     def problems(self) -> RegistryProblems:
         """Problem reports on products."""
         return RegistryProblems(self._requests)
+
+    @property
+    def replays(self) -> RegistryReplays:
+        """Replay jobs."""
+        return RegistryReplays(self._requests)
 
     @property
     def glossary(self) -> RegistryGlossary:

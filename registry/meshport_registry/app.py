@@ -31,6 +31,7 @@ from meshport_registry import (
     processors_api,
     profiles_api,
     quarantine_api,
+    replays_api,
     service_levels_api,
 )
 from meshport_registry.access import api as access_api
@@ -80,6 +81,7 @@ _MESH_ROUTERS: Final = (
     policies_api.router,
     access_api.router,
     problems_api.router,
+    replays_api.router,
     audit_api.router,
     keys_api.router,
     import_api.router,

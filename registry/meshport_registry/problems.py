@@ -19,7 +19,7 @@ from meshport_registry.changes.change import MeshChange, MeshChangeKind
 from meshport_registry.changes.log import record
 from meshport_registry.errors import Conflict, Forbidden, NotInMesh, RequestRefused
 from meshport_registry.identity.caller import Caller
-from meshport_registry.products import require_address
+from meshport_registry.products import of_address, require_address
 from meshport_registry.store import instant, now_us
 
 MOST_OPEN: Final = 500
@@ -145,11 +145,7 @@ def reports(
     """
     query = _ALL
     if address is not None:
-        query = query.where(_OWN.guid == require_address(connection, address).guid)
-        if address.port is not None:
-            query = query.where(_OWN.port == address.port)
-        if address.major is not None:
-            query = query.where(_OWN.major == address.major)
+        query = of_address(connection, query, _OWN, address)
     if not closed:
         query = query.where(_NOT_CLOSED)
     if seen is None:

@@ -358,11 +358,11 @@ def _bound_elsewhere(connection: Connection, product: Product, port: OutputPort)
     # By address, since a rule of the gate judges the same product with another id.
     other_product = (owner.domain != address.domain) | (owner.name != address.product)
     other = other_product | (own.c.port != port.name) | (own.c.major != port.major)
-    named = (own.c.topic == topic) | (tables.subject.c.name == product.subject(port))
+    subject = select(tables.subject.c.id).where(tables.subject.c.name == product.subject(port)).scalar_subquery()
+    named = (own.c.topic == topic) | (own.c.subject_id == subject)  # each has an index of `binding`
     found = connection.execute(
         select(tables.product.c.domain, tables.product.c.name, own.c.port, own.c.major)
         .select_from(own.join(tables.product, tables.product.c.guid == own.c.guid))
-        .join(tables.subject, tables.subject.c.id == own.c.subject_id)
         .where(other & named)
     ).first()
     if found is not None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from meshport.address import Address, nearest
 from meshport.binding import Binding, Continuation, RegisteredProduct
@@ -96,6 +97,28 @@ def require_address(connection: Connection, address: Address) -> Row[Any]:
     if row is None:
         raise NotInMesh(f"{address.of_product} is not registered", hint=_nearest_product(connection, address))
     return row
+
+
+def of_address(
+    connection: Connection, query: Select[Any], columns: ReadOnlyColumnCollection[str, Any], address: Address
+) -> Select[Any]:
+    """Return a query narrowed to the rows that are about a product, or about the port or the line that the address names.
+
+    Args:
+        connection: to the database.
+        query: of a table with the columns `guid`, `port` and `major`.
+        columns: of that table.
+        address: of the product or port.
+
+    Raises:
+        NotInMesh: the product is not registered.
+    """
+    query = query.where(columns.guid == require_address(connection, address).guid)
+    if address.port is not None:
+        query = query.where(columns.port == address.port)
+    if address.major is not None:
+        query = query.where(columns.major == address.major)
+    return query
 
 
 def _nearest_product(connection: Connection, address: Address) -> str:

@@ -17,6 +17,7 @@ from meshport_registry.lifecycle import next_revision
 from meshport_registry.lineage import readers
 from meshport_registry.problems import forget_reports
 from meshport_registry.products import descriptor_of, require_guid
+from meshport_registry.replays import forget_jobs
 from meshport_registry.subject_deletion import delete_subject
 from meshport_registry.subjects import find_history
 
@@ -77,6 +78,7 @@ def drop(connection: Connection, guid: str, wanted: Removal) -> None:
     others = {product.subject(port) for port in product.output_ports if port.adopted}
     names = [each for each in subjects if each not in others]
     forget_reports(connection, guid)
+    forget_jobs(connection, guid)
     for table in _OF_PRODUCT:
         connection.execute(delete(table).where(table.c.guid == guid))
     forget_reader(connection, product.address.key)

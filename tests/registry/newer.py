@@ -18,7 +18,7 @@ Rewrite = Callable[[dict[str, Any]], dict[str, Any]]
 FACETS: Final = frozenset({"facets", "domain", "archetype", "status", "classification", "read_as"})
 """Of a search: counts by value, for each property by its name; and what words were read as."""
 
-MAPS: Final = frozenset({"ends", "begins", "slo", "config", "derive", "compute", "clusters"}) | FACETS
+MAPS: Final = frozenset({"ends", "begins", "slo", "config", "derive", "compute", "clusters", "positions"}) | FACETS
 """Objects whose names are data: a key of one is no field."""
 
 UNKNOWN: Final[dict[str, Any]] = {"addedLater": {"deep": [1, {"er": None}]}, "added_later": "text", "x-later": 1.5}

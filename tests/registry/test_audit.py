@@ -31,6 +31,7 @@ from meshport_registry.settings import database_url
 from meshport_registry.store import RegistryStore
 from tests.plain_http import plain_http
 from tests.registry.door import bearer, made_key
+from tests.registry.replay_requests import replay_request
 from tests.registry.schemas import plays, waiver_of_track
 from tests.registry.sheet import BROKEN, V1, V2, register
 
@@ -38,11 +39,12 @@ Route = tuple[str, str]
 LINE: Final = "/api/v1/generations/player/plays/events"
 GENERATION: Final = "/api/v1/generations/{domain}/{product}/{port}"
 PRODUCT: Final = f"/api/v1/dataproducts/{plays()[0].id}"
+REPLAY: Final = "/api/v1/replays/{job}"
 GUID: Final = "/api/v1/dataproducts/{guid}"
 OPEN: Final = OpenGeneration(holder="me", seconds=30, made_by="logic")
 OFFSETS: Final = dict.fromkeys(range(4), 7)
 # Confidential, so that not every known caller may read it.
-PLAYS, SCHEMAS = plays(classification="confidential")
+PLAYS, SCHEMAS = plays(classification="confidential", outputPorts=[{"key": "user", "replay": "approval"}])
 DECLARED: Final = ProductRegistration(descriptor=PLAYS, schemas={port: each.text for port, each in SCHEMAS.items()})
 # For another product than the caller without rights, who may ask for itself.
 ASKED: Final = {"address": "player/plays", "reader": "billing/reports", "purpose": "reports"}
@@ -91,6 +93,11 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", "/catalog/reports/{number}/answer"), "/catalog/reports/3/answer", {"text": "we are on it"}),
     (("POST", "/catalog/reports/{number}/close"), "/catalog/reports/3/close", {"text": "mended"}),
     (("POST", "/api/v1/problems/{number}/withdraw"), "/api/v1/problems/2/withdraw", {"reason": "our own fault"}),
+    (("POST", "/api/v1/replays"), "/api/v1/replays", replay_request(topic="player.plays.events.v1.g2")),
+    (("POST", f"{REPLAY}/approve"), "/api/v1/replays/JOB/approve", None),
+    (("POST", f"{REPLAY}/pause"), "/api/v1/replays/JOB/pause", None),
+    (("POST", f"{REPLAY}/resume"), "/api/v1/replays/JOB/resume", None),
+    (("POST", f"{REPLAY}/cancel"), "/api/v1/replays/JOB/cancel", {"reason": "enough"}),
     (("POST", "/api/v1/access/acls"), "/api/v1/access/acls", {"added": []}),
     (("POST", f"{GUID}/deprecate"), f"{PRODUCT}/deprecate", Deprecation(on=utc_today())),
     (("POST", f"{GUID}/activate"), f"{PRODUCT}/activate", None),
@@ -122,7 +129,7 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", "/api/v1/keys/{key_id}/rotate"), "/api/v1/keys/KEY/rotate", {"overlap_hours": 1}),
     (("POST", "/api/v1/keys/{key_id}/revoke"), "/api/v1/keys/KEY/revoke", {}),
 ]
-"""`KEY` in a path is the id of the key that was made."""
+"""`KEY` and `JOB` in a path are the ids of the key and of the replay job that were made."""
 PARAMETERS: Final = {
     "subject": "nobody",
     "version": "1",
@@ -131,6 +138,7 @@ PARAMETERS: Final = {
     "domain": "player",
     "product": "nothing",
     "port": "events",
+    "job": "0" * 32,
     "key_id": "abcdefghjkmn",
     "fingerprint": "0" * 64,
     "schema_id": "1",
@@ -177,13 +185,15 @@ def send(http: httpx2.Client, method: str, path: str, body: Any) -> httpx2.Respo
 
 def test_each_change_has_one_entry(http: httpx2.Client, registry: Registry) -> None:
     """A change by any route of both APIs adds one entry, with its caller, method and path; and every route is walked."""
-    key = ""
+    key = job = ""
     for number, ((method, _), template, body) in enumerate(CHANGES, 1):
-        path = template.replace("KEY", key)
+        path = template.replace("KEY", key).replace("JOB", job)
         answer = send(http, method, path, body)
         assert answer.is_success or answer.is_redirect, (path, answer.text)
         if path == "/api/v1/keys":
             key = answer.json()["id"]
+        if path == "/api/v1/replays":
+            job = answer.json()["job"]
         found = page(http, after=number - 1)
         assert [each.number for each in found.entries] == [number], path
         (entry,) = found.entries

@@ -35,8 +35,13 @@ NO_NEWS: Final[set[Route]] = {
     ("POST", "/api/v1/keys/{key_id}/rotate"),
     ("POST", "/api/v1/keys/{key_id}/revoke"),
     ("POST", "/api/v1/import"),  # of nothing, here
+    ("POST", "/api/v1/replays"),
+    ("POST", "/api/v1/replays/{job}/approve"),
+    ("POST", "/api/v1/replays/{job}/pause"),
+    ("POST", "/api/v1/replays/{job}/resume"),
+    ("POST", "/api/v1/replays/{job}/cancel"),
 }
-"""What is no news of the mesh: the steps of a rebuild before its switch, keys, and notes about ACLs."""
+"""What is no news of the mesh: the steps of a rebuild before its switch, keys, notes about ACLs, and replays."""
 (CHANGES_PRODUCT,) = Project(PROJECT).products
 CONTRACT: Final = CHANGES_PRODUCT.schemas["events", 1]
 
@@ -64,14 +69,16 @@ def test_the_contract_has_every_kind() -> None:
 def test_each_change_is_an_event(database: str, http: httpx2.Client, registry: Registry) -> None:
     """A change by any route of both APIs adds its events, with dense numbers; what is no news of the mesh adds none."""
     follow(registry)
-    key, kinds = "", set[str]()
+    key, job, kinds = "", "", set[str]()
     told = len(events(database))
     for (method, route), template, body in CHANGES:
-        path = template.replace("KEY", key)
+        path = template.replace("KEY", key).replace("JOB", job)
         answer = send(http, method, path, body)
         assert answer.is_success or answer.is_redirect, (path, answer.text)
         if path == "/api/v1/keys":
             key = answer.json()["id"]
+        if path == "/api/v1/replays":
+            job = answer.json()["job"]
         found = events(database)[told:]
         assert bool(found) is ((method, route) not in NO_NEWS), path
         told += len(found)

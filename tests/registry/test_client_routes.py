@@ -24,10 +24,12 @@ from meshport.problems import ProblemReportRequest
 from meshport.processor_reports import ProcessorReport
 from meshport.quarantine_report import QuarantineReport
 from meshport.registry import Registry
+from meshport.replay_jobs import ReplayProgress
 from meshport.seen_readers import GroupReports
 from meshport.service_levels import MeasuredLevels
 from meshport.snapshot import ImportBatch
 from meshport_registry.rights.route_table import ROUTES
+from tests.registry.replay_requests import replay_request
 from tests.registry.schemas import plays, waiver_of_track
 
 API: Final = "/api/v1"
@@ -109,6 +111,14 @@ CALLS: Final[dict[tuple[str, str], Callable[[Registry], object]]] = {
     ("POST", "/problems/{number}/answer"): lambda r: r.problems.answer(1, "a"),
     ("POST", "/problems/{number}/close"): lambda r: r.problems.close(1, "a"),
     ("POST", "/problems/{number}/withdraw"): lambda r: r.problems.withdraw(1, "a"),
+    ("GET", "/replays"): lambda r: r.replays.list(),
+    ("POST", "/replays"): lambda r: r.replays.start(replay_request()),
+    ("GET", "/replays/{job}"): lambda r: r.replays.get("a"),
+    ("POST", "/replays/{job}/approve"): lambda r: r.replays.approve("a"),
+    ("POST", "/replays/{job}/pause"): lambda r: r.replays.pause("a"),
+    ("POST", "/replays/{job}/resume"): lambda r: r.replays.resume("a"),
+    ("POST", "/replays/{job}/cancel"): lambda r: r.replays.cancel("a", "b"),
+    ("PUT", "/replays/{job}/progress"): lambda r: r.replays.report("a", ReplayProgress(positions={}, events=0)),
     ("GET", "/glossary"): lambda r: r.glossary.read(),
     ("PUT", "/glossary/{domain}"): lambda r: r.glossary.declare("player", {}),
     ("POST", "/import"): lambda r: r.import_batch(ImportBatch()),

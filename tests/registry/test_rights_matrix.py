@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
+from uuid import UUID
 
 import httpx2
 import jwt
@@ -21,6 +23,7 @@ from meshport_registry.app import create_app
 from meshport_registry.identity.offline import KeysInDatabase
 from tests.plain_http import plain_http
 from tests.registry.issuer import AUDIENCE, Issuer, issuer, rsa_key, signed_with_the_public_key, unsigned
+from tests.registry.replay_requests import replay_request
 from tests.registry.schemas import plays, record, waiver_of_track
 
 UNKNOWN: Final = (
@@ -49,6 +52,7 @@ PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
 SEEN_READERS: Final = "/api/v1/seen-readers/{domain}/{product}"
 PROCESSOR: Final = "/api/v1/processors/{domain}/{product}/{port}"
 QUARANTINE: Final = "/api/v1/quarantine/{domain}/{product}/{port}"
+REPLAY: Final = "/api/v1/replays/{job}"
 LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("GET", "/"): KNOWN,
@@ -142,6 +146,14 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("POST", "/api/v1/problems/{number}/answer"): OWNERS,
     ("POST", "/api/v1/problems/{number}/close"): OWNERS,
     ("POST", "/api/v1/problems/{number}/withdraw"): {"reader"},
+    ("GET", "/api/v1/replays"): KNOWN,
+    ("POST", "/api/v1/replays"): READERS,
+    ("GET", REPLAY): KNOWN,
+    ("POST", f"{REPLAY}/approve"): OWNERS,
+    ("POST", f"{REPLAY}/pause"): {"reader", "owner"},
+    ("POST", f"{REPLAY}/resume"): {"reader", "owner"},
+    ("POST", f"{REPLAY}/cancel"): {"reader", "owner"},
+    ("PUT", f"{REPLAY}/progress"): {"reader"},
     ("GET", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access"): KNOWN,
     ("POST", "/api/v1/access/{number}/grant"): OWNERS,
@@ -204,6 +216,8 @@ DECLARATION: Final = ProductRegistration(
 ).model_dump(mode="json", by_alias=True)
 WAIVER: Final = waiver_of_track(approver=None).model_dump(mode="json")
 PROBLEM: Final = {"address": "player/plays", "title": "no plays since noon"}
+REPLAYED: Final = replay_request().model_dump(mode="json")
+JOB: Final = UUID(int=1)
 # Where a route would change what the cells after it are about, the body is one that the route refuses once it is asked.
 BODIES: Final[dict[str, Any]] = {
     "/api/v1/dataproducts": DECLARATION,
@@ -211,6 +225,9 @@ BODIES: Final[dict[str, Any]] = {
     "/api/v1/waivers": WAIVER,
     "/api/v1/problems": PROBLEM,
     "/api/v1/problems/{number}/withdraw": {"reason": "our own fault"},
+    "/api/v1/replays": REPLAYED,
+    f"{REPLAY}/cancel": {"reason": "to be asked"},
+    f"{REPLAY}/progress": {"positions": {}, "events": 0},
     "/api/v1/policies": {"texts": {}},
     "/api/v1/policies/{domain}": {"texts": {}},
     f"{GUID}/retire": {"port": 5},
@@ -274,6 +291,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         assert (made.status_code, made.json()["id"]) == (201, 1), made.text
         made = http.post("/api/v1/problems", json=PROBLEM, headers=served.headers["reader"])
         assert (made.status_code, made.json()["id"]) == (201, 1), made.text
+        with mock.patch("meshport_registry.replays.uuid4", return_value=JOB):
+            made = http.post("/api/v1/replays", json=REPLAYED, headers=served.headers["reader"])
+        assert (made.status_code, made.json()["job"]) == (201, JOB.hex), made.text
         yield served
 
 
@@ -288,6 +308,7 @@ def _path(template: str) -> str:
         product="plays",
         port="events",
         number="1",
+        job=JOB.hex,
         fingerprint=schema.fingerprint,
         key_id="abc",
         name="catalog.css",

@@ -29,6 +29,7 @@ CHANGES_NOTHING: Final = frozenset({
     ("PUT", "/api/v1/seen-readers/{domain}/{product}/{port}"),
     ("PUT", "/api/v1/processors/{domain}/{product}/{port}"),
     ("PUT", "/api/v1/quarantine/{domain}/{product}/{port}"),
+    ("PUT", "/api/v1/replays/{job}/progress"),
 })  # fmt: skip
 """The routes that take a body and change nothing that anybody declared. Service levels are measured every few seconds."""
 

@@ -21,6 +21,7 @@ from meshport.grants import AccessRequest
 from meshport.policy import MESH, Action, Decision, ProductResource, Resource, written
 from meshport.problems import ProblemReportRequest
 from meshport.product import Product
+from meshport.replay_jobs import ReplayRequest
 from meshport_registry.audit import audited_call
 from meshport_registry.errors import Forbidden, Unauthenticated
 from meshport_registry.identity.caller import ANONYMOUS, Caller
@@ -33,6 +34,7 @@ from meshport_registry.rights.known import (
     product_of_grant,
     product_of_guid,
     product_of_problem,
+    product_of_replay,
     product_of_waiver,
     subject_resource,
 )
@@ -162,6 +164,11 @@ class Guard:
                 if number is None:
                     return MESH
                 return await self.decisions.store.read(partial(product_of_problem, number=number))
+            case About.REPLAYED:
+                replayed = await _body(request, ReplayRequest)
+                return None if replayed is None else await self._at(replayed.address)
+            case About.REPLAY:
+                return await self.decisions.store.read(partial(product_of_replay, job=unquote(parts["job"])))
             case About.WAIVER:
                 number = _as_route(RowNumber, parts["number"])
                 if number is None:

@@ -40,6 +40,13 @@ _OF_PROBLEM: Final = (
 )
 
 
+_OF_REPLAY: Final = (
+    select(tables.product)
+    .join(tables.replay_job, tables.replay_job.c.guid == tables.product.c.guid)
+    .where(tables.replay_job.c.job == bindparam("job"))
+)
+
+
 def owners_of(connection: Connection, domain: str) -> frozenset[str]:
     """Return the owners of the products of a domain, the retired ones included."""
     return frozenset(connection.execute(_OWNERS, {"domain": domain}).scalars())
@@ -73,6 +80,11 @@ def product_of_grant(connection: Connection, number: int) -> Resource:
 def product_of_problem(connection: Connection, number: int) -> Resource:
     """Return the product that a problem report is about; the mesh where there is no such report."""
     return _resource(connection, connection.execute(_OF_PROBLEM, {"number": number}).one_or_none())
+
+
+def product_of_replay(connection: Connection, job: str) -> Resource:
+    """Return the product that a job replays; the mesh where there is no such job."""
+    return _resource(connection, connection.execute(_OF_REPLAY, {"job": job}).one_or_none())
 
 
 def reader_resource(connection: Connection, product: Address) -> Resource:

@@ -38,6 +38,10 @@ class About(Enum):
     """The product of the address in the body of a problem report."""
     PROBLEM = auto()
     """The product of the problem report of the path's `number`."""
+    REPLAYED = auto()
+    """The product of the address in the body of a request for a replay."""
+    REPLAY = auto()
+    """The product of the replay job of the path's `job`."""
 
 
 class RouteRight(NamedTuple):
@@ -71,6 +75,7 @@ _PROFILE: Final = "/api/v1/profiles/{domain}/{product}/{port}"
 _SEEN_READERS: Final = "/api/v1/seen-readers/{domain}/{product}"
 _PROCESSOR: Final = "/api/v1/processors/{domain}/{product}/{port}"
 _QUARANTINE: Final = "/api/v1/quarantine/{domain}/{product}/{port}"
+_REPLAY: Final = "/api/v1/replays/{job}"
 _LEVELS: Final = "/api/v1/service-levels/{domain}/{product}/{port}"
 
 ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
@@ -213,6 +218,15 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", "/api/v1/problems/{number}/answer"): RouteRight(Action.REGISTER, About.PROBLEM),
     ("POST", "/api/v1/problems/{number}/close"): RouteRight(Action.REGISTER, About.PROBLEM),
     ("POST", "/api/v1/problems/{number}/withdraw"): RouteRight(Action.READ, About.PROBLEM),
+    # replay jobs; the routes refuse who neither started a job nor owns its product. A report of progress declares nothing.
+    ("GET", "/api/v1/replays"): _DISCOVER,
+    ("POST", "/api/v1/replays"): RouteRight(Action.READ, About.REPLAYED),
+    ("GET", _REPLAY): RouteRight(Action.DISCOVER, About.REPLAY),
+    ("POST", f"{_REPLAY}/approve"): RouteRight(Action.GRANT, About.REPLAY),
+    ("POST", f"{_REPLAY}/pause"): RouteRight(Action.READ, About.REPLAY),
+    ("POST", f"{_REPLAY}/resume"): RouteRight(Action.READ, About.REPLAY),
+    ("POST", f"{_REPLAY}/cancel"): RouteRight(Action.READ, About.REPLAY),
+    ("PUT", f"{_REPLAY}/progress"): RouteRight(Action.DISCOVER, About.REPLAY),
     # the glossary
     ("GET", "/api/v1/glossary"): _DISCOVER,
     ("PUT", "/api/v1/glossary/{domain}"): RouteRight(Action.ADMINISTER, About.DOMAIN),
