@@ -163,6 +163,11 @@ def reader_redrive_name(group: str, topic: str) -> str:
     return redrive_name(f"{readers_prefix(group)}{topic}")
 
 
+def replay_name(topic: str, job: str) -> str:
+    """Return the topic of a replay job of `topic`, for the readers that the job names."""
+    return f"{topic}.replay.{job[:12]}"
+
+
 def changelog_name(topic: str) -> str:
     """Return the changelog of the state that the processor of `topic` keeps of its input."""
     return f"{topic}.changelog"

@@ -38,6 +38,7 @@
     ├── MetricsUnavailable        metrics that cannot be served: the port is taken
     ├── PublishError              an event that was refused; nothing of it is stored
     ├── ReplayError               a replay whose bounds cannot be served
+    ├── ArchiveError              an archive that cannot be opened, or cannot take or give back what its topic has
     ├── LevelsNotMet              a port whose service levels are below what its reader requires
     └── ProcessError              a processor whose declaration or state cannot be run
         └── StateDamaged          stored state that is not what its checkpoint says
@@ -49,6 +50,7 @@ does not know is None. Errors can be pickled, and `repr` shows the message and e
 
 from __future__ import annotations
 
+from meshport.errors.archive import ArchiveError
 from meshport.errors.base import MeshError
 from meshport.errors.contract import (
     AddressError,
@@ -95,6 +97,7 @@ from meshport.errors.registry import (
 
 __all__ = [
     "AddressError",
+    "ArchiveError",
     "AuditBroken",
     "BrokerUnavailable",
     "CodecError",

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from meshport.address import Address, subject_name, topic_name
+from meshport.product.archive import Archive
 from meshport.product.day import Day
 from meshport.product.duration import format_duration, parse_duration
 from meshport.product.input_port import AddressText, Disagreement, InputPort, Model
@@ -154,6 +155,8 @@ class OutputPort(Model):
             (`min.insync.replicas`).
         compression: how the broker keeps batches (`compression.type`); by default as their producer compressed them.
         config: further settings of the topic, by Kafka's names. Those that would break a promise are refused.
+        replay: `approval` where a replay job of the port waits for the owner of the product to approve it.
+        archive: where its events are kept for ever as a table; by default they are not.
         live_from: of a higher major, the day (UTC) from which an address without a major resolves to this line; until
             then only the address with the major does. By default at once.
         deprecated_on: the day after which readers should have moved to the next major.
@@ -193,6 +196,12 @@ class OutputPort(Model):
     replication_factor: int | None = Field(default=None, ge=1, le=32_767)
     compression: Literal["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"] | None = None
     config: TopicConfig = None
+    replay: Literal["approval"] | None = Field(
+        default=None, description="approval where a replay job waits for the owner of the product to approve it"
+    )
+    archive: Archive | None = Field(
+        default=None, description="keep its events for ever in an Apache Iceberg table, beside the topic"
+    )
     live_from: Day | None = Field(
         default=None,
         description="the day (UTC) from which an address without a major leads to this line; without it, at once",

@@ -1,0 +1,244 @@
+"""Messages of a port as rows of its table: what makes each message of the log again, and the contract's columns beside it.
+
+| Column | |
+|---|---|
+| `_partition`, `_offset` | of the message |
+| `_timestamp`, `_timestamp_type` | Kafka's, in ms; 1 is the time of creation, 2 that of the append |
+| `_key`, `_value`, `_headers` | as bytes; a null value is a retraction |
+| `_schema_id`, `_fingerprint` | of the schema that the value names: the registry's number, and the identity |
+| `_id`, `_time` | of the CloudEvent; where the message is none, `_time` is Kafka's timestamp |
+| `_problem` | why the contract's columns are null although there is a value |
+
+Then come the fields of the contract. Iceberg has no decimals of more than 38 digits (they are text) and no milliseconds (they are
+microseconds). A contract without columns (`meshport.columnar.supports`) has none here either: the bytes are kept all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from meshport.binding import Binding
+from meshport.codec import unframe
+from meshport.columnar import arrow_schema, supports
+from meshport.errors import ArchiveError, MeshError, RegistryUnavailable
+from meshport.event import SchemaSource
+from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
+from meshport.ports.batches import METADATA, BatchReader
+from meshport.schema import Schema
+
+__all__ = ["LOG", "ArchiveColumns", "iceberg_type"]
+
+_log: Final = logging.getLogger(__name__)
+
+_INSTANT: Final = pa.timestamp("us", "UTC")
+_HEADERS: Final = pa.list_(pa.struct([pa.field("name", pa.string()), pa.field("value", pa.binary())]))
+LOG: Final = pa.schema(
+    [
+        pa.field("_partition", pa.int32(), nullable=False),
+        pa.field("_offset", pa.int64(), nullable=False),
+        pa.field("_timestamp", _INSTANT),
+        pa.field("_timestamp_type", pa.int32(), nullable=False),
+        pa.field("_key", pa.binary()),
+        pa.field("_value", pa.binary()),
+        pa.field("_headers", _HEADERS),
+        pa.field("_schema_id", pa.int32()),
+        pa.field("_fingerprint", pa.string()),
+        pa.field("_id", pa.string()),
+        pa.field("_time", _INSTANT),
+        pa.field("_problem", pa.string()),
+    ]
+)
+"""The columns that every archive has."""
+_LARGEST_DECIMAL: Final = 38
+
+
+class ArchiveColumns:
+    """Makes rows of messages. Not thread-safe.
+
+    Args:
+        binding: of the port.
+        schemas: a registry.
+
+    Attributes:
+        schema: of the rows, a `pyarrow.Schema`.
+
+    Raises:
+        ArchiveError: a field of the contract has the name of a column of the log.
+    """
+
+    def __init__(self, binding: Binding, schemas: SchemaSource, contract: Schema) -> None:
+        self._topic = binding.topic
+        self._schemas = schemas
+        self._fingerprints: dict[int, str] = {}
+        self._reader: BatchReader | None = None
+        fields: list[Any] = []
+        if (why := supports(contract)) is None:
+            self._reader = BatchReader(binding, schemas, contract)
+            fields = [pa.field(each.name, iceberg_type(each.type)) for each in arrow_schema(contract)]
+        else:
+            _log.warning("%s: the archive has no columns of the contract: %s", binding.address, why)
+        if twice := sorted({each.name for each in fields} & {*LOG.names}):
+            raise ArchiveError(
+                f"the contract of {binding.address} has a field {twice[0]!r}, as the log's part of an archive has",
+                hint="an archive needs another name for the field",
+                address=str(binding.address),
+            )
+        self._why = why
+        self._fields: list[Any] = fields
+        self.schema = pa.schema([*LOG, *fields])
+
+    def rows(self, messages: Sequence[ReceivedMessage]) -> Any:
+        """Return a `pyarrow.Table` of `schema`, a row for each message, in order.
+
+        Raises:
+            RegistryUnavailable: the registry did not return the schema of a value.
+        """
+        events = _Events(messages, self._reader, self._topic)
+        numbers, fingerprints = self._named_schemas(messages)
+        stamps = [each.timestamp() for each in messages]
+        instants = [1000 * ms if kind and ms >= 0 else None for kind, ms in stamps]
+        happened = [events.times.get(at, instants[at]) for at in range(len(messages))]
+        problems = [
+            events.problems.get(at, self._why if each.value() is not None else None) for at, each in enumerate(messages)
+        ]
+        log = [
+            pa.array([each.partition() for each in messages], pa.int32()),
+            pa.array([each.offset() for each in messages], pa.int64()),
+            pa.array(instants, pa.int64()).cast(_INSTANT),
+            pa.array([kind for kind, _ in stamps], pa.int32()),
+            pa.array([each.key() for each in messages], pa.binary()),
+            pa.array([each.value() for each in messages], pa.binary()),
+            pa.array([_pairs(each) for each in messages], _HEADERS),
+            pa.array(numbers, pa.int32()),
+            pa.array(fingerprints, pa.string()),
+            pa.array([events.ids.get(at) for at in range(len(messages))], pa.string()),
+            pa.array(happened, pa.int64()).cast(_INSTANT),
+        ]
+        columns, misfits = _contract_columns(self._fields, events, len(messages))
+        for at, why in misfits.items():
+            problems[at] = why
+        return pa.Table.from_arrays([*log, pa.array(problems, pa.string()), *columns], schema=self.schema)
+
+    def _named_schemas(self, messages: Sequence[ReceivedMessage]) -> tuple[list[int | None], list[str | None]]:
+        numbers: list[int | None] = []
+        for each in messages:
+            value = each.value()
+            try:
+                numbers.append(None if value is None else unframe(value)[0])
+            except MeshError:
+                numbers.append(None)
+        for number in {each for each in numbers if each is not None} - {*self._fingerprints}:
+            try:
+                self._fingerprints[number] = self._schemas.by_id(number).fingerprint
+            except RegistryUnavailable:
+                raise
+            except MeshError:  # five bytes of a value that is no Avro of the registry
+                continue
+        known = self._fingerprints
+        return (
+            [each if each in known else None for each in numbers],
+            [None if each is None else known.get(each) for each in numbers],
+        )
+
+
+class _Events:
+    """What messages are as events.
+
+    Attributes:
+        data: the contract's columns of the events that have data, or None without a reader.
+        rows: by index of a message, the row of its data.
+        ids: by index, the event's id.
+        times: by index, the event's time in microseconds since 1970.
+        problems: by index, why a message cannot be read.
+    """
+
+    def __init__(self, messages: Sequence[ReceivedMessage], reader: BatchReader | None, topic: str) -> None:
+        self.data: Any = None
+        self.rows: dict[int, int] = {}
+        self.ids: dict[int, str] = {}
+        self.times: dict[int, int] = {}
+        self.problems: dict[int, str] = {
+            at: each.reason for at, each in enumerate(messages) if isinstance(each, UnreadableMessage)
+        }
+        if reader is not None:
+            self._read(messages, reader, topic)
+
+    def _read(self, messages: Sequence[ReceivedMessage], reader: BatchReader, topic: str) -> None:
+        at_of = {(each.partition(), each.offset()): at for at, each in enumerate(messages)}
+
+        def note(message: ReceivedMessage, error: MeshError) -> None:
+            at = at_of[message.partition(), message.offset()]
+            self.problems.setdefault(at, error.message)
+
+        batches: list[Any] = []
+        done = row = 0
+        while done < len(messages):
+            batch, count = reader.read(topic, messages[done:], on_bad=note, first=None)
+            done += count
+            metadata = batch.metadata
+            partitions, offsets = (metadata.column(each).to_pylist() for each in ("kafka_partition", "kafka_offset"))
+            ids = metadata.column("ce_id").to_pylist()
+            times = metadata.column("ce_time").cast(pa.int64()).to_pylist()
+            for partition, offset, id, moment in zip(partitions, offsets, ids, times, strict=True):
+                at = at_of[partition, offset]
+                self.rows[at], self.ids[at], self.times[at] = row, id, moment
+                row += 1
+            for gone in batch.tombstones:
+                at = at_of[gone.partition, gone.offset]
+                self.ids[at] = gone.id
+                self.times[at] = pa.scalar(gone.time, METADATA.field("ce_time").type).value
+            batches.append(batch.data)
+        self.data = pa.Table.from_batches(batches) if batches else None
+
+
+def _pairs(message: ReceivedMessage) -> list[dict[str, Any]] | None:
+    found = headers_of(message)
+    return None if found is None else [{"name": name, "value": value} for name, value in found]
+
+
+def _contract_columns(fields: Sequence[Any], events: _Events, count: int) -> tuple[list[Any], Mapping[int, str]]:
+    """Return the columns of the fields for `count` messages, and by index the value that the table cannot hold."""
+    if events.data is None:
+        return [pa.nulls(count, each.type) for each in fields], {}
+    rows = pa.array([events.rows.get(at) for at in range(count)], pa.int64())
+    columns: list[Any] = []
+    misfits: dict[int, str] = {}
+    for each in fields:
+        column = events.data.column(each.name).combine_chunks().take(rows)
+        try:
+            columns.append(column.cast(each.type))
+        except pa.ArrowException:  # an instant beyond the years that microseconds reach
+            columns.append(pa.concat_arrays([_cast_alone(column, at, each, misfits) for at in range(count)]))
+    return columns, misfits
+
+
+def _cast_alone(column: Any, at: int, field: Any, misfits: dict[int, str]) -> Any:
+    try:
+        return column.slice(at, 1).cast(field.type)
+    except pa.ArrowException as error:
+        misfits[at] = f"{field.name}: {error}"
+        return pa.nulls(1, field.type)
+
+
+def iceberg_type(arrow: Any) -> Any:
+    """Return the Arrow type of an Iceberg column for one of `meshport.columnar`, nullable at every level.
+
+    Source: the Iceberg specification, "Schemas and Data Types", format version 2.
+    """
+    if pa.types.is_struct(arrow):
+        return pa.struct([pa.field(each.name, iceberg_type(each.type)) for each in arrow])
+    if pa.types.is_list(arrow):
+        return pa.list_(iceberg_type(arrow.value_type))
+    if pa.types.is_map(arrow):
+        return pa.map_(arrow.key_type, iceberg_type(arrow.item_type))
+    if pa.types.is_decimal(arrow):
+        return pa.string() if arrow.precision > _LARGEST_DECIMAL else arrow
+    if pa.types.is_timestamp(arrow):
+        return pa.timestamp("us", arrow.tz)
+    if pa.types.is_time(arrow):
+        return pa.time64("us")
+    return arrow

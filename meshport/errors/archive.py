@@ -1,0 +1,20 @@
+"""Errors of archives."""
+
+from __future__ import annotations
+
+from meshport.errors.base import MeshError, with_facts
+
+
+@with_facts
+class ArchiveError(MeshError):
+    """Raised when an archive cannot be opened, or cannot take or give back what its topic has.
+
+    Attributes:
+        address: of the port.
+        partition: of the topic, where one is meant.
+        offset: of the first message that is meant.
+    """
+
+    address: str | None = None
+    partition: int | None = None
+    offset: int | None = None

@@ -1,0 +1,63 @@
+"""A table stays quick to read: few files a day, none that nobody needs, and the same rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from meshport.archive import ArchiveTable
+from meshport.archive.upkeep import MANY, compact, expire
+from tests.archive.archives import archived, archiver, comparison, place_in, rows_of
+from tests.mesh_session import Mesh
+from tests.ports.readings import fill
+
+pytestmark = pytest.mark.kafka
+
+
+def test_many_small_files_become_one_a_day(mesh: Mesh, tmp_path: Path) -> None:
+    """The rows, the offsets and what verify finds stay; the old files go with their snapshots."""
+    binding = mesh.product()
+    for begin in range(0, 10 * MANY, 10):
+        fill(mesh, binding.address, range(begin, begin + 10))
+        archived(mesh, binding, tmp_path)
+    table = ArchiveTable.open(place_in(tmp_path), binding)
+    before, offsets = rows_of(table), table.archived
+    iceberg = place_in(tmp_path).open_catalog().load_table(place_in(tmp_path).table(binding))
+    assert compact(iceberg) == MANY
+    assert iceberg.inspect.data_files().num_rows == 1
+    assert expire(iceberg) == 0
+    kept = [*tmp_path.rglob("*.parquet")]
+    assert len(kept) == MANY + 1
+    assert expire(iceberg, timedelta()) > MANY
+    assert len([*tmp_path.rglob("*.parquet")]) == 1
+    table = ArchiveTable.open(place_in(tmp_path), binding)
+    assert (rows_of(table), table.archived) == (before, offsets)
+    assert all(each.agrees for each in comparison(mesh, binding, table))
+    fill(mesh, binding.address, range(200, 210))
+    assert len(rows_of(archived(mesh, binding, tmp_path))) == len(before) + 10
+
+
+def test_an_archiver_tidies_by_itself(mesh: Mesh, tmp_path: Path) -> None:
+    """After sixteen commits of one run the files of the day are few."""
+    binding = mesh.product(partitions=1)
+    one = archiver(mesh, binding, tmp_path)
+    for begin in range(0, 160, 10):
+        fill(mesh, binding.address, range(begin, begin + 10))
+        one.catch_up()
+    one.close()
+    table = ArchiveTable.open(place_in(tmp_path), binding)
+    iceberg = place_in(tmp_path).open_catalog().load_table(place_in(tmp_path).table(binding))
+    assert iceberg.inspect.data_files().num_rows == 1
+    assert len(rows_of(table)) == 160
+    assert table.archived[0].end == 160
+
+
+def test_days_with_few_files_stay_as_they_are(mesh: Mesh, tmp_path: Path) -> None:
+    """Nothing is written anew."""
+    binding = mesh.product(partitions=1)
+    fill(mesh, binding.address, range(3))
+    archived(mesh, binding, tmp_path)
+    iceberg = place_in(tmp_path).open_catalog().load_table(place_in(tmp_path).table(binding))
+    assert compact(iceberg) == 0

@@ -1,0 +1,149 @@
+"""kill -9 of an archiver at named points, while events are published; then the table against the topic, record by record.
+
+In the end retention takes nine tenths of the topic, and the table is restored into another one: the log is whole again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+
+from meshport.archive import PortArchive, compare, restore
+from meshport.archive.record import LogRecord
+from meshport.binding import Binding
+from meshport.kafka.config import KafkaConfig
+from meshport.local.embedded import EmbeddedKafka
+from meshport.ports.publisher import Publisher
+from meshport.ports.scan import read_topic
+from tests.archive.killed import POINTS, TIDIED
+from tests.campaigns.outcome import Outcome, say
+from tests.connections import CONNECTIONS
+from tests.mesh_session import Mesh, open_test_mesh
+from tests.ports.readings import reading
+
+_RESTORED: Final = "restored"
+_ANSWER_S: Final = 120.0
+
+
+@dataclass(frozen=True)
+class ArchiveCampaign:
+    """What is asked for.
+
+    Attributes:
+        kills: of the archiver.
+        rate: events that are published in a second meanwhile.
+        seed: of all that is drawn.
+    """
+
+    kills: int
+    rate: int = 5000
+    seed: int = 1
+
+
+def run(asked: ArchiveCampaign) -> list[Outcome]:
+    """Archive a port with kills, and compare."""
+    begun = time.monotonic()
+    cache = platformdirs.user_cache_path("meshport")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedKafka(cache_dir=cache) as kafka,
+        open_test_mesh(Path(folder), kafka.bootstrap_servers) as mesh,
+    ):
+        store = Path(folder) / "archive"
+        binding = mesh.product(name="archived", archive={"store": store.as_uri()})
+        dice, kills = random.Random(asked.seed), Counter[str]()
+        with _publishing(mesh, binding, asked.rate):
+            while kills.total() < asked.kills:
+                point = dice.choice([*POINTS])
+                # A table is tidied once in sixteen commits.
+                call = 1 if point == TIDIED else dice.randint(1, 6)
+                if _archive(mesh, binding, point, call) == -signal.SIGKILL:
+                    kills[point] += 1
+        _archive(mesh, binding)
+        return _outcomes(mesh, binding, kills, begun)
+
+
+@contextmanager
+def _publishing(mesh: Mesh, binding: Binding, rate: int) -> Iterator[None]:
+    over = threading.Event()
+
+    def publish() -> None:
+        number = 0
+        with Publisher(binding.address, mesh.registry, kafka=CONNECTIONS) as publisher:
+            while not over.wait(0.1):
+                for _ in range(rate // 10):
+                    publisher.publish(reading(number))
+                    number += 1
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _archive(mesh: Mesh, binding: Binding, point: str = "", call: int = 0) -> int:
+    """Run an archiver in a process; return how it ended."""
+    command = [sys.executable, "-m", "tests.archive.killed", mesh.url, str(binding.address), point, str(call)]
+    process = subprocess.Popen(command, env=dict(os.environ))
+    try:
+        return process.wait(_ANSWER_S)
+    except subprocess.TimeoutExpired:  # it never came to its point
+        process.terminate()
+        return process.wait()
+
+
+def _outcomes(mesh: Mesh, binding: Binding, kills: Counter[str], begun: float) -> list[Outcome]:
+    table = PortArchive.of(binding.address, mesh.registry).open()
+    found = list(compare(table, binding, mesh.kafka))
+    records = sum(each.equal for each in found)
+    wrong = sum(each.different + each.missing + each.removed for each in found)
+    archived_s = time.monotonic() - begun
+    say(f"archive: {dict(sorted(kills.items()))} kills, {records:,} records, {archived_s:.0f} s")
+    for each in found:
+        say(
+            f"  partition {each.partition}: {each.equal:,} equal, {each.different} different, {each.missing} missing, "
+            f"{each.removed} not in the topic, {each.digest[:16]}"
+        )
+    before = _digests(mesh.kafka, binding.topic)
+    offsets = restore(table, _RESTORED, mesh.kafka)
+    after = _digests(mesh.kafka, _RESTORED)
+    say(f"restored: {offsets.records:,} records, {'equal' if before == after else 'NOT equal'}")
+    done = f"{kills.total()} kills, {records:,} records, {wrong} wrong"
+    return [
+        Outcome("archive", done, None, archived_s, right=not wrong and records > 0),
+        Outcome(
+            "restore",
+            f"{offsets.records:,} records",
+            None,
+            time.monotonic() - begun - archived_s,
+            right=before == after,
+        ),
+    ]
+
+
+def _digests(kafka: KafkaConfig, topic: str) -> dict[int, str]:
+    """By partition, SHA-256 over the records in order, without their offsets."""
+    made: dict[int, Any] = {}
+    for messages in read_topic(kafka, topic):
+        for each in messages:
+            record = LogRecord.of(each)._replace(offset=0)
+            made.setdefault(each.partition(), hashlib.sha256()).update(record.digest)
+    return {partition: each.hexdigest() for partition, each in made.items()}
