@@ -1,9 +1,9 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, readers, outbox, debezium, backup, versions, chart, defects, repeated, image and
-compose. Without one it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code
-is 1 if a ledger found something, a kill was not made, a defect was not caught or a test failed. A part that ends by an error is
-WRONG in the table, and the others run all the same.
+The parts are kills, outages, faults, storm, readers, replay, archive, outbox, debezium, backup, versions, chart, defects,
+repeated, image and compose. Without one it runs all of them, which takes an hour or more on two cores, and prints a table at
+the end. Its exit code is 1 if a ledger found something, a kill was not made, a defect was not caught or a test failed. A part
+that ends by an error is WRONG in the table, and the others run all the same.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.campaigns import (
+    archive,
     backups,
     chart,
     compose,
@@ -29,6 +30,7 @@ from tests.campaigns import (
     outbox,
     readers,
     repetition,
+    replays,
     sabotage,
     storm,
     versions,
@@ -43,6 +45,8 @@ PARTS: Final = (
     "faults",
     "storm",
     "readers",
+    "replay",
+    "archive",
     "outbox",
     "debezium",
     "backup",
@@ -104,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of an outbox or a registry; by default both in turn",
     )
     parser.add_argument("--relays", type=int, default=100, help="kills of relays, on each database (%(default)s)")
+    parser.add_argument("--archived", type=int, default=100, help="kills of an archiver (%(default)s)")
+    parser.add_argument("--replays", type=int, default=50, help="kills, for each output of a replay (%(default)s)")
+    parser.add_argument("--events", type=int, default=2_000_000, help="that are replayed (%(default)s)")
     parser.add_argument("--rows", type=int, default=50_000, help="of an outbox, on each database (%(default)s)")
     parser.add_argument(
         "--container", action="append", choices=compose.KILLED, help="of the compose file; by default each in turn"
@@ -159,6 +166,11 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
             yield "versions", partial(versions.run, asked.older)
         case "readers":
             yield "readers", partial(_alone, readers.run, readers.Readers(asked.moves, seed))
+        case "replay":
+            replayed = replays.ReplayCampaign(asked.replays, asked.events, seed)
+            yield "replay", partial(replays.run, replayed)
+        case "archive":
+            yield "archive", partial(archive.run, archive.ArchiveCampaign(asked.archived, seed=seed))
         case "chart":
             yield "chart", chart.run
         case "defects":

@@ -49,6 +49,10 @@ _RELAYS: Final = 2
 _PARTITIONS: Final = 6
 _DRAIN_S: Final = 600.0
 _REPORT_EVERY: Final = 50
+# Writers pause while so many rows wait: they are faster than relays that are killed every second.
+_MOST_WAITING: Final = 10_000
+_MOST_ROWS: Final = 2  # of those that were asked for, spread over the kills
+_LEAD: Final = 20
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,14 @@ def run(asked: OutboxCampaign) -> Outcome:
         shop = Shop.create(opened.enter_context(_database(asked.database, folder)))
         _prepare(shop)
         spec = child.ServiceSpec(
-            shop.url, binding.model_dump_json(), mesh.url, kafka.bootstrap_servers, _WRITERS, asked.seed, asked.shards
+            shop.url,
+            binding.model_dump_json(),
+            mesh.url,
+            kafka.bootstrap_servers,
+            _WRITERS,
+            asked.seed,
+            asked.shards,
+            folder / "pause",
         )
         pollers = [Poller(shop, each) for each in (BY_NUMBER, BY_TRANSACTION)] if asked.database == "postgres" else []
         services = [Kept(child.serve, replace(spec, seed=asked.seed * 100 + number)) for number in range(_SERVICES)]
@@ -91,6 +102,11 @@ def run(asked: OutboxCampaign) -> Outcome:
         try:
             while done["relay"] < asked.kills or committed(shop) < asked.rows:
                 time.sleep(dice.uniform(0.1, 2.0))
+                wanted = _MOST_ROWS * asked.rows * (done["relay"] + _LEAD) / max(1, asked.kills)
+                if shop.waiting > _MOST_WAITING or committed(shop) > wanted:
+                    spec.pause.touch()
+                else:
+                    spec.pause.unlink(missing_ok=True)
                 if done["relay"] < asked.kills:
                     _kill(dice, done, relays, services, kafka)
                 if sum(done.values()) % _REPORT_EVERY == 0:

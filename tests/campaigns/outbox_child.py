@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from meshport.binding import Binding
@@ -25,6 +26,7 @@ _DELAY_S: Final = 0.002
 _LONG: Final = 0.02
 _LONG_S: Final = 0.25
 _EVENTS: Final = 10
+_PAUSE_S: Final = 0.02
 
 CREATION: Final = (
     "CREATE TABLE account (id text PRIMARY KEY, changes integer NOT NULL)",
@@ -45,6 +47,7 @@ class ServiceSpec:
         writers: threads of a service process.
         seed: of what they draw.
         shards: of the relay.
+        pause: a file; while it is there, writers begin no transaction.
     """
 
     database: str
@@ -53,7 +56,8 @@ class ServiceSpec:
     kafka: str
     writers: int
     seed: int
-    shards: int = 1
+    shards: int
+    pause: Path
 
 
 def serve(spec: ServiceSpec, stop: Any) -> None:
@@ -88,6 +92,9 @@ def _write(spec: ServiceSpec, number: int, stop: Any) -> None:
         if sqlite:
             connection.isolation_level = None
         while not stop.is_set():
+            if spec.pause.exists():  # a lock of a process that is killed would be held for ever
+                time.sleep(_PAUSE_S)
+                continue
             with suppress(sqlite3.OperationalError):
                 _transact(shop, connection, binding, dice, sqlite=sqlite)
 
