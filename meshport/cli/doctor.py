@@ -36,6 +36,7 @@ from meshport.registry import Registry
 
 VARIABLES: Final = frozenset(
     {
+        "MESHPORT_ARCHIVE",
         "MESHPORT_CACHE",
         "MESHPORT_KAFKA",
         CONFIG_VARIABLE,

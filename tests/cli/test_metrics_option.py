@@ -17,6 +17,7 @@ from tests.mesh_session import Mesh
 from tests.waiting import wait_for
 
 LONG = {
+    "archive run",
     "observe",
     "registry relay",
     "run",

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from meshport.local.kraft import free_ports
-from meshport.metrics import access, levels, outbox, ports, process, rebuild, registry
+from meshport.metrics import access, archive, levels, outbox, ports, process, rebuild, registry
 from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
@@ -47,7 +47,7 @@ def test_each_metric_has_a_row() -> None:
         if "metric" in each and each["metric"] != "meshport_ready"
     }
     defined = {}
-    for module in (ports, process, outbox, registry, rebuild, access, levels):
+    for module in (ports, process, outbox, registry, rebuild, access, archive, levels):
         for each in vars(module).values():
             if isinstance(each, MetricWrapperBase):
                 (family,) = each.describe()
