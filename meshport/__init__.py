@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
     from meshport.ports.required_levels import Require
+    from meshport.ports.snapshot import Snapshot
     from meshport.ports.subscriber import Subscriber
     from meshport.project.clusters import kafka_clusters
+    from meshport.query import Moment, Table
     from meshport.registry import AsyncRegistry, Registry
 
 
@@ -38,6 +40,7 @@ __all__ = [
     "EventAttributes",
     "MeshError",
     "Missing",
+    "Moment",
     "Offsets",
     "Outbox",
     "Publisher",
@@ -47,9 +50,11 @@ __all__ = [
     "Replay",
     "Require",
     "Retry",
+    "Snapshot",
     "Start",
     "Subscriber",
     "SubscriberTask",
+    "Table",
     "kafka_clusters",
     "lifespan",
 ]
@@ -64,6 +69,7 @@ _MODULES: Final = {
     "Event": "meshport.event",
     "EventAttributes": "meshport.ports.port_writer",
     "Missing": "meshport.ports.history",
+    "Moment": "meshport.query",
     "Outbox": "meshport.outbox.outbox",
     "Publisher": "meshport.ports.publisher",
     "Receipt": "meshport.ports.delivery.receipt",
@@ -72,9 +78,11 @@ _MODULES: Final = {
     "Replay": "meshport.ports.replay",
     "Require": "meshport.ports.required_levels",
     "Retry": "meshport.ports.failed.waiting",
+    "Snapshot": "meshport.ports.snapshot",
     "Start": "meshport.ports.group_start",
     "Subscriber": "meshport.ports.subscriber",
     "SubscriberTask": "meshport.ports.lifespan",
+    "Table": "meshport.query",
     "Registry": "meshport.registry",
     "kafka_clusters": "meshport.project.clusters",
     "lifespan": "meshport.ports.lifespan",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.newer import OrNewer, OrUnread, UnreadValue
+from meshport.product.archive import Archive
 from meshport.product.day import Day
 from meshport.product.descriptor import Product, Status
 from meshport.product.input_port import AddressText
@@ -64,6 +65,7 @@ class Binding(BaseModel):
         status: of the line: deprecated or retired where the line or its whole product is.
         deprecated_on: the day by which readers should have left, the earlier of the line's and the product's.
         successor: the address that its readers move to: the port's next major, or the one that replaces the product.
+        archive: where its events are archived; None where they are not.
         service_levels: how the port's promises are kept, as measured; None where nothing was ever measured.
     """
 
@@ -92,6 +94,7 @@ class Binding(BaseModel):
     successor: AddressText | None = None
     owner: str
     slo: dict[str, Any] = Field(default_factory=dict)
+    archive: Archive | None = None
     service_levels: LevelSummary | None = None
 
 

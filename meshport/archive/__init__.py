@@ -1,36 +1,13 @@
-"""Archives: the events of a port as an Apache Iceberg table, which has the whole log and the contract's columns beside it.
+"""Archives as readers need them: the Iceberg table of a port, and the archive and the topic read as one log.
 
-    declared   the archive that a port declares, by its address
-    place      where it lies: a store for the files, a catalog for the table
-    columns    messages to rows
-    table      rows and offsets in one commit
-    upkeep     few files for each day, none that no reader needs
-    follow     from the topic to the table
-    record     one record of the log, and its digest
-    verify     the table against the topic
-    restore    from the table to a topic
+    place          where an archive lies: a store for the files, a catalog for the table
+    table          rows and offsets in one commit
+    upkeep         few files for each day, none that no reader needs
+    record         one record of the log, its digest, and the message that it was
+    log_columns    the columns that are the log
+    open_archives  the archives of the ports that a reader reads
+    reader         the archive, then the topic
 
-It needs the extra `meshport[archive]`.
+`meshport.archiving` fills the tables. pyiceberg and pyarrow, of the extra `meshport[archive]`, are imported when an archive is
+opened.
 """
-
-from __future__ import annotations
-
-from meshport.archive.declared import PortArchive
-from meshport.archive.follow import Archiver, CommitSize
-from meshport.archive.place import ArchivePlace
-from meshport.archive.restore import OffsetMap, move_groups, restore
-from meshport.archive.table import ArchiveTable
-from meshport.archive.verify import PartitionComparison, compare
-
-__all__ = [
-    "ArchivePlace",
-    "ArchiveTable",
-    "Archiver",
-    "CommitSize",
-    "OffsetMap",
-    "PartitionComparison",
-    "PortArchive",
-    "compare",
-    "move_groups",
-    "restore",
-]

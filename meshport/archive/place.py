@@ -64,19 +64,24 @@ class ArchivePlace:
             )
         return cls(store, f"sqlite:///{folder / 'catalog.db'}")
 
+    def make(self) -> None:
+        """Make the folder, where the store is one."""
+        if (folder := _folder(self.store)) is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
     def open_catalog(self) -> Any:
         """Return the `pyiceberg.catalog.Catalog`.
 
         Raises:
-            ArchiveError: pyiceberg is not installed, or the catalog cannot be opened.
+            ArchiveError: pyiceberg is not installed, the store is a folder that does not exist, or the catalog cannot be opened.
         """
         try:
             from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - of the extra, and takes half a second
         except ModuleNotFoundError as error:
             raise ArchiveError("archives need pyiceberg", hint="pip install 'meshport[archive]'") from error
 
-        if (folder := _folder(self.store)) is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        if (folder := _folder(self.store)) is not None and not folder.is_dir():
+            raise ArchiveError(f"there is no archive in {self.store}: the folder does not exist")
         kind = "rest" if self.catalog.startswith(("http://", "https://")) else "sql"
         try:
             return load_catalog(_CATALOG, type=kind, uri=self.catalog, warehouse=self.store)

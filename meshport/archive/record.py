@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, Self
 
 from meshport.kafka.received import Headers, ReceivedMessage, headers_of
 
-__all__ = ["LogRecord", "records_of"]
+__all__ = ["ArchivedMessage", "LogRecord"]
 
 _NONE: Final = -1
 _LENGTH: Final = struct.Struct(">i")
@@ -62,12 +61,45 @@ def _add(made: Any, part: bytes | None) -> None:
         made.update(part)
 
 
-def records_of(rows: Any) -> Iterator[LogRecord]:
-    """Yield the records of rows of an archive, a `pyarrow.Table` with the columns of the log, in their order."""
-    instants = rows.column("_timestamp").cast("int64")
-    columns = [rows.column(each).to_pylist() for each in ("_offset", "_timestamp_type", "_key", "_value", "_headers")]
-    for (offset, kind, key, value, headers), micros in zip(
-        zip(*columns, strict=True), instants.to_pylist(), strict=True
-    ):
-        pairs = tuple((each["name"], each["value"]) for each in headers or ())
-        yield LogRecord(offset, kind, _NONE if micros is None else micros // 1000, key, value, pairs)
+class ArchivedMessage:
+    """A record of an archive as a message of its topic: a `meshport.kafka.received.ReceivedMessage`.
+
+    Args:
+        topic: that it was archived from.
+        partition: of the topic.
+        record: what it is.
+    """
+
+    __slots__ = ("_partition", "_record", "_topic")
+
+    def __init__(self, topic: str, partition: int, record: LogRecord) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._record = record
+
+    def topic(self) -> str:  # noqa: D102 - as of the client's message
+        return self._topic
+
+    def partition(self) -> int:  # noqa: D102 - as above
+        return self._partition
+
+    def offset(self) -> int:  # noqa: D102 - as above
+        return self._record.offset
+
+    def key(self) -> bytes | None:  # noqa: D102 - as above
+        return self._record.key
+
+    def value(self) -> bytes | None:  # noqa: D102 - as above
+        return self._record.value
+
+    def headers(self) -> Headers | None:  # noqa: D102 - as above
+        return self._record.headers or None
+
+    def timestamp(self) -> tuple[int, int]:  # noqa: D102 - as above
+        return self._record.timestamp_type, self._record.timestamp_ms
+
+    def error(self) -> None:  # noqa: D102 - as above
+        return None
+
+    def __len__(self) -> int:
+        return len(self._record.value or b"")

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, Final, Self
 
 import pyarrow as pa
+from pyarrow import compute
 
-from meshport.archive.columns import LOG
+from meshport.archive.log_columns import LOG, messages_of
 from meshport.archive.place import ArchivePlace
 from meshport.archive.upkeep import compact, expire
 from meshport.binding import Binding
 from meshport.errors import ArchiveError
+from meshport.kafka.received import ReceivedMessage
 
 __all__ = ["ArchiveTable", "ArchivedRange", "AppendRefused"]
 
@@ -36,12 +41,18 @@ _SETTINGS: Final = {
     # No file is left out of a scan by these, and their bounds would be kept for each file.
     "write.metadata.metrics.column._value": "none",
     "write.metadata.metrics.column._key": "none",
+    # What is read of a file at a time by a reader of some offsets: of a million rows, the default, most would be read in vain.
+    "write.parquet.row-group-limit": "50000",
     # An append is for the offsets after those of its snapshot.
     "commit.retry.num-retries": "0",
 }
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = 2**63 - 1
+# Rows and compressed bytes that a reader has in memory at a time, of each partition.
+_ROWS: Final = 20_000
+_BYTES: Final = 8 * 1024 * 1024
 
 
 class AppendRefused(Exception):  # noqa: N818 - the writer goes on with what it finds
@@ -105,6 +116,7 @@ class ArchiveTable:
         Raises:
             ArchiveError: as `open`.
         """
+        place.make()
         catalog = place.open_catalog()
         identifier = place.table(binding)
         if not catalog.table_exists(identifier):
@@ -224,8 +236,75 @@ class ArchiveTable:
             _log.debug("%s: %d files were made fewer, %d removed", self._address, replaced, removed)
         self._table.refresh()
 
-    def log(self, partition: int, begin: int, end: int, size: int) -> Iterator[tuple[int, int, Any]]:
-        """Yield the log of a partition in ranges of `size` offsets: first offset, end, and the columns of the log in order.
+    def refresh(self) -> None:
+        """See what was committed since."""
+        self._table.refresh()
+
+    def first_at(self, timestamp_ms: int, ends: Mapping[int, int]) -> dict[int, int]:
+        """Return the first offset of each partition whose Kafka timestamp is not before a time; one without is left out.
+
+        Args:
+            timestamp_ms: the time, since 1970.
+            ends: by partition, the offset before which to look.
+        """
+        since = (_EPOCH + timedelta(milliseconds=timestamp_ms)).isoformat(timespec="milliseconds")
+        # No greatest end is given: it is of another partition, and most offsets of the last files would be left out by few.
+        rows = self._table.scan(f"_timestamp >= '{since}'", selected_fields=("_partition", "_offset")).to_arrow()
+        found = rows.group_by("_partition").aggregate([("_offset", "min")])
+        first = dict(zip(found["_partition"].to_pylist(), found["_offset_min"].to_pylist(), strict=True))
+        return {each: first[each] for each, end in ends.items() if each in first and first[each] < end}
+
+    def dataset(self, until: datetime | None, without: Collection[str]) -> Any:
+        """Return all rows as a `pyarrow.dataset.Dataset`, which engines read by columns; None where there is none.
+
+        Args:
+            until: files of which all events happened later are left out.
+            without: columns that are left out.
+        """
+        from pyarrow import dataset  # noqa: PLC0415 - not in every build of pyarrow
+
+        scan = self._table.scan() if until is None else self._table.scan(f"_time <= '{until.isoformat()}'")
+        paths = [self._table.io.parse_location(task.file.file_path) for task in scan.plan_files()]
+        if not paths:
+            return None
+        scheme, host, _ = paths[0]
+        schema = pa.schema([each for each in self.arrow if each.name not in without])
+        return dataset.dataset(
+            [path for _, _, path in paths],
+            schema=schema,
+            format="parquet",
+            filesystem=self._table.io.fs_by_scheme(scheme, host),
+        )
+
+    def latest(self, topic: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[ReceivedMessage]:
+        """Yield the latest message of each key of each partition, tombstones left out.
+
+        Keys and offsets are read first, by columns; of the other columns only what is latest becomes messages.
+
+        Args:
+            topic: of the port.
+            ranges: by partition, the first offset and the offset before which to look.
+        """
+        whole = self.dataset(None, without=())
+        if whole is None:
+            return
+        within = reduce(or_, (_in_range(each, *bounds) for each, bounds in ranges.items()))
+        keys = ["_partition", "_key"]
+        parts = [
+            part.to_table(columns=[*keys, "_offset"], filter=within).group_by(keys).aggregate([("_offset", "max")])
+            for part in whole.get_fragments()
+        ]
+        last = pa.concat_tables(parts).group_by(keys).aggregate([("_offset_max", "max")])
+        wanted = _places(last["_partition"], last["_offset_max_max"])
+        columns = [each for each in LOG.names if each in whole.schema.names]
+        for batch in whole.to_batches(columns=columns, filter=within & ~compute.field("_deleted"), batch_size=_ROWS):
+            rows = pa.Table.from_batches([batch])
+            rows = rows.filter(compute.is_in(_places(rows["_partition"], rows["_offset"]), value_set=wanted))
+            for each in ranges:
+                yield from messages_of(rows.filter(compute.equal(rows["_partition"], each)), topic, each)
+
+    def log(self, partition: int, begin: int, end: int, size: int = _ROWS) -> Iterator[tuple[int, int, Any]]:
+        """Yield the log of a partition in ranges of offsets: first offset, end, and the columns of the log in order.
 
         The files are planned once: each is read in the ranges that the bounds of its offsets meet.
 
@@ -233,12 +312,18 @@ class ArchiveTable:
             partition: of the topic.
             begin: the first offset.
             end: the offset after the last one.
-            size: offsets that are in memory at a time.
+            size: offsets of a range at most; fewer where the rows are large.
+
+        Raises:
+            FileNotFoundError: the snapshot has expired; `refresh`, and read on.
         """
         from pyiceberg.io.pyarrow import ArrowScan  # noqa: PLC0415 - of the extra
 
         whole = self._table.scan(_offsets(partition, begin, end), selected_fields=tuple(LOG.names))
         bounds = [(task, *self._bounds(task.file)) for task in whole.plan_files()]
+        stored = sum(task.file.file_size_in_bytes for task, _, _ in bounds)
+        count = sum(task.file.record_count for task, _, _ in bounds)
+        size = max(1, min(size, _BYTES * count // max(1, stored))) if count else size
         for first in range(begin, end, size):
             last = min(first + size, end)
             part = whole.update(row_filter=self._table.scan(_offsets(partition, first, last)).row_filter)
@@ -259,6 +344,18 @@ class ArchiveTable:
 
 def _offsets(partition: int, begin: int, end: int) -> str:
     return f"_partition = {partition} and _offset >= {begin} and _offset < {end}"
+
+
+def _in_range(partition: int, begin: int, end: int) -> Any:
+    offset = compute.field("_offset")
+    return (compute.field("_partition") == partition) & (offset >= begin) & (offset < end)
+
+
+def _places(partitions: Any, offsets: Any) -> Any:
+    """Return a number for each pair of partition and offset; Kafka's offsets stay far below 2 to the 48th."""
+    shifted = compute.multiply(partitions.cast(pa.int64()), pa.scalar(2**48, pa.int64()))
+    places = compute.add(shifted, offsets)
+    return places.combine_chunks() if isinstance(places, pa.ChunkedArray) else places
 
 
 def _by_day(table: Any) -> None:

@@ -47,6 +47,7 @@ VERBS: Final = {
     "tail": _Verb("read:tail", "Show the events of a port as they arrive."),
     "replay": _Verb("replays:replay_app", "Replay part of a port's history, by event time or by offset."),
     "archive": _Verb("archive:archive_app", "Keep the events of ports for ever in Iceberg tables, and restore topics from them."),
+    "query": _Verb("query:query", "Ask a port's past by SQL: what had happened by a time, as it was known by a time."),
     "quarantine": _Verb("read:quarantine", "Show the events that a processor or a group quarantined, each with the reason."),
     "lag": _Verb("lag:lag", "Show how far consumer groups are behind: in events, and in time."),
     "observe": _Verb("observe:observe", "Measure how ports keep their promises, watch processors, and report both."),

@@ -13,8 +13,8 @@ from typing import Annotated, Final
 import typer
 
 from meshport.address import Address
-from meshport.archive import Archiver, CommitSize, OffsetMap, PartitionComparison, PortArchive, compare, move_groups
-from meshport.archive import restore as restore_topic
+from meshport.archiving import Archiver, CommitSize, OffsetMap, PartitionComparison, PortArchive, compare, move_groups
+from meshport.archiving import restore as restore_topic
 from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, emit, log, progress, say, table
 from meshport.cli.read import AddressArgument

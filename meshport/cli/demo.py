@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 
 from meshport.address import Address
+from meshport.archive.place import VARIABLE as ARCHIVE_VARIABLE
 from meshport.cli.metrics import MetricsOption
 from meshport.cli.output import FINDINGS, INTERRUPTED, people, progress, say
 from meshport.cli.recount import LOOK_EVERY_S, drain, show_report
@@ -40,6 +43,7 @@ _FASTEST: Final = 6000.0
 _LINE_EVERY_S: Final = 10.0
 # Processors that need longer than this to reach the end of their inputs cannot keep up.
 _DRAIN_S: Final = 300.0
+_WHOLE: Final = "SELECT count(*) AS events, min(_time) + (max(_time) - min(_time)) / 2 AS middle FROM events"
 # Ends a hang only; a machine with other work to do may need minutes to start four processors.
 _START_S: Final = 300.0
 
@@ -86,6 +90,7 @@ def demo(
     ):
         mesh.apply(project, say)
         stopped = stop_on_signal()
+        mesh.archive(project)
         for each in project.products:
             if each.product.process:
                 mesh.run(each.product.address, project)
@@ -117,9 +122,32 @@ def demo(
                 on_progress=lambda _, done, total: moved(done, total),
                 kafka=mesh.cluster.config,
             )
+        _ask(project, mesh)
     show_report(report, as_json=json)
     if not report.agrees:
         raise typer.Exit(FINDINGS)
+
+
+def _ask(project: Project, mesh: LocalMesh) -> None:
+    """Ask the past of each archived port: what had happened by the middle of its history, and what of that was known then."""
+    os.environ.setdefault(ARCHIVE_VARIABLE, mesh.archive_store)
+    for one in project.products:
+        for port in one.product.output_ports:
+            if port.archive is None or find_spec("duckdb") is None:
+                continue
+            from meshport.query import Moment  # noqa: PLC0415 - of the extra
+            from meshport.query import Table as PortTable  # noqa: PLC0415 - of the extra
+
+            address = one.product.address.at(port.name, port.major)
+            with PortTable(address, mesh.registry, kafka=mesh.cluster.config) as asked:
+                (whole,) = asked.sql(_WHOLE).to_pylist()
+                if not whole["events"]:
+                    continue
+                (then,) = asked.sql(_WHOLE, Moment(as_of=whole["middle"])).to_pylist()
+            say(
+                f"{address.key} was asked: {then['events']:,} of {whole['events']:,} events had happened by "
+                f"{whole['middle']:%Y-%m-%d %H:%M}; {asked.archived_offsets:,} offsets are in its archive"
+            )
 
 
 class _SourceThread:

@@ -30,6 +30,7 @@ from meshport.errors import (
     PolicyError,
     ProcessError,
     ProjectError,
+    QueryError,
     RegistryUnavailable,
     ReplayError,
     SchemaError,
@@ -58,6 +59,7 @@ _USAGE: Final = (
     PolicyError,
     ProcessError,
     ProjectError,
+    QueryError,
     ReplayError,
     SchemaError,
 )

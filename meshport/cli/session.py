@@ -16,6 +16,7 @@ import platformdirs
 import typer
 
 from meshport.address import Address
+from meshport.archive.place import VARIABLE as ARCHIVE_VARIABLE
 from meshport.binding import Binding
 from meshport.cli.output import say
 from meshport.errors import ProjectError, RegistryUnavailable
@@ -95,6 +96,7 @@ class RunningMesh:
         pid: of the process that runs it.
         config_file: the `client.properties` of its operator, or the one that `up` was given, where its Kafka asks for a login.
         logins: the names of the principals that can log in.
+        archive: the store of ports whose archive names none.
     """
 
     bootstrap_servers: str
@@ -102,6 +104,7 @@ class RunningMesh:
     pid: int
     config_file: Path | None = None
     logins: frozenset[str] = frozenset()
+    archive: str | None = None
 
 
 def state_file(root: Path) -> Path:
@@ -161,6 +164,7 @@ def running_mesh(start: Path) -> RunningMesh | None:
             int(facts["pid"]),
             Path(operator) if operator else None,
             frozenset(logins),
+            facts.get("archive"),
         )
     except (OSError, ValueError, KeyError):
         return None
@@ -192,6 +196,8 @@ def url_of_registry(url: str | None) -> str:
                 hint="--registry URL, MESHPORT_REGISTRY, or `meshport up` in this project",
             )
         url = mesh.registry_url
+        if mesh.archive is not None:
+            os.environ.setdefault(ARCHIVE_VARIABLE, mesh.archive)  # of ports of this mesh whose archive names no store
     return url
 
 

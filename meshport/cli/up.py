@@ -55,8 +55,9 @@ def up(
 ) -> None:
     """Run Kafka, the registry, an observer and this project's processors and sources, until interrupted.
 
-    The observer does what `meshport observe` does. Outside of a project it runs Kafka and the registry alone. Events and
-    registrations are kept in .meshport/. A project that `meshport apply` would refuse is refused.
+    The observer does what `meshport observe` does. Ports that declare an archive are archived, in .meshport/archive where they
+    name no store. Outside of a project it runs Kafka and the registry alone. Events and registrations are kept in .meshport/. A
+    project that `meshport apply` would refuse is refused.
 
     With --secure, Kafka takes TLS and SCRAM logins only, and allows what its ACLs allow. Each principal has a
     client.properties under .meshport/kafka/security/: `DOMAIN.PRODUCT` is the process of a product, which may read its inputs,
@@ -93,6 +94,8 @@ def up(
         with _state(root, local, kafka_config, metrics_url) as facts:
             local.enforce_grants(root)
             local.observe(root)
+            if project is not None:
+                local.archive(project)
             started: set[Address] = set()
             if project is not None:
                 _start_new(local, project, started)
@@ -221,6 +224,7 @@ def _state(
             "broker": local.cluster.describe(),
             "pid": os.getpid(),
             "processes": local.pids,
+            "archive": local.archive_store,
         }
         if metrics_url is not None:
             facts["metrics_url"] = metrics_url

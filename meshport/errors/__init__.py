@@ -39,6 +39,7 @@
     ├── PublishError              an event that was refused; nothing of it is stored
     ├── ReplayError               a replay whose bounds cannot be served
     ├── ArchiveError              an archive that cannot be opened, or cannot take or give back what its topic has
+    ├── QueryError                a question to a port's past that is wrong, or that the port cannot answer
     ├── LevelsNotMet              a port whose service levels are below what its reader requires
     └── ProcessError              a processor whose declaration or state cannot be run
         └── StateDamaged          stored state that is not what its checkpoint says
@@ -50,7 +51,7 @@ does not know is None. Errors can be pickled, and `repr` shows the message and e
 
 from __future__ import annotations
 
-from meshport.errors.archive import ArchiveError
+from meshport.errors.archive import ArchiveError, QueryError
 from meshport.errors.base import MeshError
 from meshport.errors.contract import (
     AddressError,
@@ -125,6 +126,7 @@ __all__ = [
     "PolicyError",
     "ProjectError",
     "PublishError",
+    "QueryError",
     "RegistrationRefused",
     "RegistryError",
     "RegistryUnavailable",

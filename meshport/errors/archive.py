@@ -1,4 +1,4 @@
-"""Errors of archives."""
+"""Errors of archives and of queries over them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,14 @@ class ArchiveError(MeshError):
     address: str | None = None
     partition: int | None = None
     offset: int | None = None
+
+
+@with_facts
+class QueryError(MeshError):
+    """Raised when a port cannot be asked: the query, a time or a field is wrong, or the contract has no columns.
+
+    Attributes:
+        address: of the port.
+    """
+
+    address: str | None = None

@@ -71,7 +71,7 @@ def prove(
     """
     proof = _Proof(binding, candidate, schemas, versions)
     cluster = kafka.to(binding)
-    with history_reader(cluster) as consumer:
+    with history_reader(cluster, [binding]) as consumer:
         try:
             _, undecided = readable_bounds(cluster, consumer, binding.topic)
             history = TopicHistory(consumer, binding.topic, sample)

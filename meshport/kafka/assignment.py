@@ -140,13 +140,29 @@ class Assignment(TopicOffsets):
         """Read these partitions as well, each from its offset, without a group."""
         self._client.incremental_assign([ClientPartition(*each, offset) for each, offset in offsets.items()])
 
+    @property
+    def assigned(self) -> set[TopicPartition]:
+        """The partitions that are read."""
+        return {TopicPartition(each.topic, each.partition) for each in self._client.assignment()}
+
+    def reassign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read assigned partitions from these offsets on, also those that are paused or whose offset was removed from the log.
+
+        `rewind` is refused for such a partition. Partitions that were lost since are left out.
+        """
+        assigned = self.assigned
+        wanted = [ClientPartition(*each, offset) for each, offset in offsets.items() if each in assigned]
+        self._client.incremental_unassign(wanted)
+        self._client.incremental_assign(wanted)
+        self._client.resume(wanted)
+
     def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read assigned partitions from these offsets on; partitions that were lost since are left out.
 
         Raises:
             KafkaError: the client refused to seek.
         """
-        assigned = {(each.topic, each.partition) for each in self._client.assignment()}
+        assigned = self.assigned
         for partition, offset in offsets.items():
             if partition in assigned:
                 self.ends.pop(partition, None)

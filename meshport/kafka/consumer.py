@@ -73,7 +73,7 @@ class Consumer(Assignment):
         self, kafka: KafkaConfig, *, group: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
         self._group = group
-        self._pending_error: KafkaError | None = None
+        self._pending_errors: dict[TopicPartition, KafkaError] = {}
         self.fetched: Mapping[TopicPartition, int] = {}
         """The next offset to fetch of each partition, as of the last statistics; filled with `WATCHED` only."""
         client = new_client(
@@ -144,12 +144,11 @@ class Consumer(Assignment):
 
         Raises:
             KafkaError: the broker reported an error for a partition. Messages that came with it are returned first, and the
-                error is raised by the next call.
+                error is raised by the next call; of several, one by each.
             Exception: what `on_assign` raised.
         """
-        if (error := self._pending_error) is not None:
-            self._pending_error = None
-            raise error
+        if self._pending_errors:
+            raise self._next_error()
         first = self._client.poll(timeout_s)
         if self._assign_error is not None:
             raise self._assign_error
@@ -203,12 +202,14 @@ class Consumer(Assignment):
                 self.ends[partition] = message.offset() or 0
             elif error.code() in _UNREADABLE_BATCH:
                 good.append(self._pass_over(partition, message.offset() or 0, error))
-            elif self._pending_error is None:
-                self._pending_error = self._read_error(error, partition, message.offset())
-        if self._pending_error is not None and not good:
-            error_now, self._pending_error = self._pending_error, None
-            raise error_now
+            else:
+                self._pending_errors.setdefault(partition, self._read_error(error, partition, message.offset()))
+        if self._pending_errors and not good:
+            raise self._next_error()
         return good
+
+    def _next_error(self) -> KafkaError:
+        return self._pending_errors.pop(next(iter(self._pending_errors)))
 
     def _note_others(self) -> None:
         if not self._waits_for_others:
@@ -221,7 +222,7 @@ class Consumer(Assignment):
 
     def _read_error(self, error: ClientError, partition: TopicPartition, offset: int | None) -> KafkaError:
         if error.code() == ClientError._AUTO_OFFSET_RESET and offset is not None:  # noqa: SLF001 - public under this spelling only
-            first = self.bounds(partition.topic)[partition.partition][0]
+            first = super().bounds(partition.topic, [partition.partition])[partition.partition][0]
             if 0 <= offset < first:
                 return HistoryMissing(
                     f"offset {offset} of {partition} is not in the log any more, which begins at {first}: "

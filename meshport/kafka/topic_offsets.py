@@ -22,8 +22,9 @@ _Answer = TypeVar("_Answer")
 METADATA_S: Final = 10.0
 """Seconds to wait for one answer."""
 
-# Patience for a leader or coordinator: an election on a busy broker took more than 10 s.
-_READY_S: Final = 30.0
+# An election on a busy broker took more than 10 s.
+READY_S: Final = 30.0
+"""Seconds of patience for a leader or coordinator."""
 _PAUSE_S: Final = 0.05
 _NOT_YET: Final = frozenset(
     {
@@ -69,7 +70,7 @@ class TopicOffsets:
         return sorted(found.partitions)
 
     def bounds(
-        self, topic: str, partitions: Iterable[int] | None = None, *, patience_s: float = _READY_S
+        self, topic: str, partitions: Iterable[int] | None = None, *, patience_s: float = READY_S
     ) -> dict[int, tuple[int, int]]:
         """Return (first offset, end offset) of each partition; the end is the offset of the next event to be written.
 
@@ -113,7 +114,7 @@ class TopicOffsets:
         return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
 
 
-def once_ready(ask: Callable[[], _Answer], what: str, patience_s: float = _READY_S) -> _Answer:
+def once_ready(ask: Callable[[], _Answer], what: str, patience_s: float = READY_S) -> _Answer:
     """Return the answer of a leader or coordinator, which a new topic or group, or one that lost a broker, lacks for a time."""
     deadline = time.monotonic() + patience_s
     while True:

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from meshport.access import caller_name, login
 from meshport.address import Address
+from meshport.archive.place import VARIABLE as ARCHIVE_VARIABLE
 from meshport.errors import BrokerUnavailable, RegistryUnavailable, TopicError
 from meshport.kafka.admins import ClusterAdmins
 from meshport.kafka.config import KafkaConfig
@@ -43,6 +44,7 @@ _POLL_EVERY_S: Final = 0.2
 _REGISTRY: Final = "registry"
 _ACCESS: Final = "access"
 _OBSERVE: Final = "observe"
+_ARCHIVE: Final = "archive"
 # Every variable about a Kafka cluster begins with it.
 _VARIABLES: Final = "MESHPORT_KAFKA"
 
@@ -56,6 +58,7 @@ class LocalMesh:
         registry_url: the registry's URL.
         registry: a client of the registry.
         processors: supervises the processors, by the names of their products.
+        archive_store: the store of ports whose archive names none.
     """
 
     cluster: Cluster
@@ -68,6 +71,7 @@ class LocalMesh:
     _logins: ProcessLogins = field(repr=False)
     _metrics: ProcessMetrics | None = field(default=None, repr=False)
     _database: str = field(default="", repr=False)
+    archive_store: str = ""
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -164,6 +168,20 @@ class LocalMesh:
         command += ["--kafka-config", str(operator)] if operator else ["--kafka", self.cluster.bootstrap_servers]
         self.processors.keep(_OBSERVE, [sys.executable, "-m", "meshport", *command], cwd=root)
 
+    def archive(self, project: Project) -> None:
+        """Archive the ports of a project that declare it while the mesh runs, if the extra `archive` is installed.
+
+        Args:
+            project: in which the mesh runs.
+        """
+        declared = any(port.archive is not None for each in project.products for port in each.product.output_ports)
+        if not declared or find_spec("pyiceberg") is None:
+            return
+        command = ["archive", "run", "--registry", self.registry_url, *self._measured(_ARCHIVE)]
+        if operator := self.cluster.principals.get(OPERATOR):
+            command += ["--kafka-config", str(operator)]
+        self.processors.keep(_ARCHIVE, [sys.executable, "-m", "meshport", *command], cwd=project.root)
+
     def run(self, address: Address, project: Project) -> None:
         """Start the processor of a product, and keep it running.
 
@@ -246,11 +264,22 @@ def open_mesh(
         url = _start_registry(services, folder, cluster.bootstrap_servers, options)
         registry = stack.enter_context(Registry(url))
         say(f"registry at {url}")
-        env = _of_processors(cluster, environment)
+        archive = environment.get(ARCHIVE_VARIABLE) or (folder / "archive").resolve().as_uri()
+        env = {**_of_processors(cluster, environment), ARCHIVE_VARIABLE: archive}
         processors = stack.enter_context(Supervisor(folder / "logs", say, env))
         logins = ProcessLogins(cluster, registry)
         yield LocalMesh(
-            cluster, url, registry, processors, services, kept, _kept_name(folder), logins, metrics, _database(folder)
+            cluster,
+            url,
+            registry,
+            processors,
+            services,
+            kept,
+            _kept_name(folder),
+            logins,
+            metrics,
+            _database(folder),
+            archive,
         )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
 from types import TracebackType
 from typing import Final, Generic, Self, cast
 
@@ -22,7 +21,7 @@ from meshport.ports.failed.retries import Retries
 from meshport.ports.failed.retry_topic import RetryTopic
 from meshport.ports.failed.waiting import Retry, WaitingEvents, require_group
 from meshport.ports.generation_cursor import LOOK_S
-from meshport.ports.group_start import Start
+from meshport.ports.group_start import Begin, Start
 from meshport.ports.history import Missing
 from meshport.ports.in_flight import InFlight
 from meshport.ports.key_lanes import KeyLanes
@@ -90,7 +89,7 @@ class AsyncSubscriber(Generic[Model]):
         registry: Mesh | AsyncMesh,
         *,
         group: str | None = None,
-        start: Start | datetime = Start.EARLIEST,
+        start: Begin = Start.EARLIEST,
         reader: Schema | None = None,
         as_: type[Model] | None = None,
         remember: int = 0,
@@ -246,7 +245,7 @@ class AsyncSubscriber(Generic[Model]):
         subscription = self._open.subscription
         await self._in_thread(subscription.commit)
 
-    async def seek(self, to: Start | datetime | Mapping[int, int]) -> None:
+    async def seek(self, to: Begin) -> None:
         """Continue elsewhere in the topic at once; events that were received before it are given no more.
 
         Args:

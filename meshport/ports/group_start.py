@@ -36,16 +36,24 @@ class Start(StrEnum):
     LATEST = "latest"
 
 
-def known_start(start: Start | datetime, name: str = "start") -> Start | datetime:
+Begin = Start | datetime | Mapping[int, int]
+"""Where reading begins: at an event, at a recorded time, or by partition at an offset, such as the boundary of a `Snapshot`."""
+
+
+def known_start(start: Begin, name: str = "start") -> Begin:
     """Return where to begin; a time in UTC.
 
     Args:
-        start: the earliest or the latest event, or the time from which events were recorded.
+        start: the earliest or the latest event, the time from which events were recorded, or by partition an offset.
         name: of the argument, for the error.
 
     Raises:
-        ReplayError: a time has no zone.
+        ReplayError: a time has no zone, or an offset is negative.
     """
+    if isinstance(start, Mapping):
+        if negative := [each for each in start.values() if each < 0]:
+            raise ReplayError(f"{negative[0]} is no offset", hint="offsets are counted from 0")
+        return dict(start)
     if not isinstance(start, datetime):
         return Start(start)
     if start.tzinfo is None:
@@ -54,16 +62,30 @@ def known_start(start: Start | datetime, name: str = "start") -> Start | datetim
 
 
 def start_offsets(
-    consumer: Consumer, topic: str, start: Start | datetime, bounds: Mapping[int, tuple[int, int]]
+    consumer: Consumer, topic: str, start: Begin, bounds: Mapping[int, tuple[int, int]]
 ) -> dict[int, int]:
     """Return the offset at which a start lies in each partition; retention may have removed that of the earliest event.
 
     Args:
         consumer: asks for the offsets of a time.
         topic: the topic.
-        start: as of `known_start`. A time is compared with Kafka's timestamps, which are the recorded times.
+        start: as of `known_start`. A time is compared with Kafka's timestamps, which are the recorded times. A partition without
+            an offset, such as one that was added since, begins at its first.
         bounds: (first offset, end offset) of each partition.
+
+    Raises:
+        ReplayError: an offset is after the end of its partition.
     """
+    if isinstance(start, Mapping):
+        for partition, offset in start.items():
+            if partition in bounds and offset > bounds[partition][1]:
+                raise ReplayError(
+                    f"offset {offset} of {topic} [{partition}]: the partition ends at {bounds[partition][1]}",
+                    topic=topic,
+                    partition=partition,
+                    offset=offset,
+                )
+        return {partition: start.get(partition, 0) for partition in bounds}
     if isinstance(start, datetime):
         at = consumer.offsets_at(topic, max(0, -(-int(start.timestamp() * 1_000_000) // 1000)))
         return {partition: at.get(partition, end) for partition, (_, end) in bounds.items()}

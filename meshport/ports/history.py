@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from meshport.archive.reader import LogReader
+from meshport.binding import Binding
 from meshport.errors import HistoryMissing, HistoryUndecided
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
@@ -114,6 +116,8 @@ def removed_history(
     topic: str,
     bounds: Mapping[int, tuple[int, int]],
     asked: Mapping[int, int] | datetime | None = None,
+    *,
+    ports: Collection[Binding] = (),
 ) -> list[RemovedHistory]:
     """Return what is removed of the history that a reader asks for, by partition; empty where nothing is.
 
@@ -125,6 +129,7 @@ def removed_history(
         topic: the topic.
         bounds: (first offset, end offset) of each partition that is read.
         asked: the time, or by partition the offset, from which the history is asked for; None for its beginning.
+        ports: whose archives `bounds` have as well.
 
     Raises:
         KafkaError: the cluster did not answer.
@@ -133,7 +138,7 @@ def removed_history(
     cut = {each: (first, end) for each, (first, end) in bounds.items() if wanted.get(each, 0) < first}
     if not cut:
         return []
-    recorded = _first_recorded(kafka, topic, cut)
+    recorded = _first_recorded(kafka, topic, cut, ports)
     found = []
     for partition, (first, _) in sorted(cut.items()):
         at = recorded.get(partition)
@@ -147,11 +152,14 @@ def removed_history(
     return found
 
 
-def _first_recorded(kafka: KafkaConfig, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, datetime]:
+def _first_recorded(
+    kafka: KafkaConfig, topic: str, bounds: Mapping[int, tuple[int, int]], ports: Collection[Binding]
+) -> dict[int, datetime]:
     """Return when the first record of each partition was recorded; a partition without a record is left out."""
     waiting = {partition for partition, (first, end) in bounds.items() if first < end}
     found: dict[int, datetime] = {}
-    with Consumer(kafka, settings={"enable.partition.eof": True, "isolation.level": "read_uncommitted"}) as reader:
+    settings = {"enable.partition.eof": True, "isolation.level": "read_uncommitted"}
+    with LogReader(kafka, ports, settings=settings) as reader:
         if waiting:
             reader.assign({TopicPartition(topic, each): bounds[each][0] for each in waiting})
         deadline = time.monotonic() + _FIRST_RECORD_S

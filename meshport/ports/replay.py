@@ -124,7 +124,7 @@ class Replay(Generic[Model]):
                 f"the replay would end at {self.until.isoformat()}, not after it begins at {self.since.isoformat()}"
             )
         self._kafka = kafka.to(self.binding)
-        self._consumer = history_reader(self._kafka, group=f"meshport-replay-{self.id}")
+        self._consumer = history_reader(self._kafka, [self.binding], group=f"meshport-replay-{self.id}")
         self._logs = LogWatch(
             self._kafka,
             self.binding.topic,
@@ -146,12 +146,17 @@ class Replay(Generic[Model]):
 
     def _removed(self, begin: Offsets | None, bounds: Mapping[int, tuple[int, int]]) -> list[RemovedHistory]:
         offsets = None if begin is None else {each: begin.of(each) for each in bounds}
-        removed = removed_history(self._kafka, self.binding.topic, bounds, self.since if offsets is None else offsets)
+        removed = self._removed_from(bounds, self.since if offsets is None else offsets)
         if not removed or offsets is None or self.since is None:
             return removed
         # Of a time and offsets together the later one counts, so that history is missed only where both miss some.
-        missed = {each.partition for each in removed_history(self._kafka, self.binding.topic, bounds, self.since)}
+        missed = {each.partition for each in self._removed_from(bounds, self.since)}
         return [each for each in removed if each.partition in missed]
+
+    def _removed_from(
+        self, bounds: Mapping[int, tuple[int, int]], asked: Mapping[int, int] | datetime | None
+    ) -> list[RemovedHistory]:
+        return removed_history(self._kafka, self.binding.topic, bounds, asked, ports=[self.binding])
 
     def _range_of(
         self, begin: Offsets | None, end: Offsets | None, bounds: Mapping[int, tuple[int, int]]

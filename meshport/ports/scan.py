@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from meshport.archive.reader import LogReader
+from meshport.binding import Binding
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import WATCHED, Consumer
@@ -199,20 +201,22 @@ class TopicFollower:
     Args:
         kafka: the connection to the cluster.
         topics: the topics to read.
+        ports: whose archives are read where a topic of theirs begins later.
 
     Raises:
         TopicError: one of the topics is missing.
         BrokerUnavailable: no broker answers.
     """
 
-    def __init__(self, kafka: KafkaConfig, *topics: str) -> None:
+    def __init__(self, kafka: KafkaConfig, *topics: str, ports: Collection[Binding] = ()) -> None:
         self._topics = topics
         self._kafka = kafka
-        self._consumer = Consumer(kafka, settings={"enable.partition.eof": True})
+        self._ports = ports
+        self._consumer = LogReader(kafka, ports, settings={"enable.partition.eof": True})
         self._rereader: Consumer | None = None
         # The consumer that reads would answer a question for a partition's end only after a fetch that the broker holds open:
         # 180 ms and more for four partitions with nothing new, where this one takes some milliseconds.
-        self._end_consumer = Consumer(kafka)
+        self._end_consumer = LogReader(kafka, ports)
         self._positions = {
             TopicPartition(topic, partition): offset
             for topic in topics
@@ -260,7 +264,7 @@ class TopicFollower:
                 {each.partition: self._positions[each] for each in ends if each.topic == topic},
                 {each.partition: end for each, end in ends.items() if each.topic == topic},
             )
-            with history_reader(self._kafka) as self._rereader:
+            with history_reader(self._kafka, self._ports) as self._rereader:
                 yield from read_range(self._rereader, wanted)
             self._positions |= {TopicPartition(topic, each): offset for each, offset in wanted.positions.items()}
         self._rereader = None
@@ -283,6 +287,12 @@ class TopicFollower:
         self._end_consumer.close()
 
 
-def history_reader(kafka: KafkaConfig, *, group: str | None = None) -> Consumer:
-    """Return a consumer for `read_range`: it reports the ends of partitions in `Consumer.ends`, and what it fetches."""
-    return Consumer(kafka, group=group, settings={"enable.partition.eof": True, **WATCHED})
+def history_reader(kafka: KafkaConfig, ports: Collection[Binding] = (), *, group: str | None = None) -> LogReader:
+    """Return a consumer for `read_range`: it reports the ends of partitions in `Consumer.ends`, and what it fetches.
+
+    Args:
+        kafka: the connection to the cluster.
+        ports: whose archives are read where a topic of theirs begins later.
+        group: the consumer group; None for a consumer that commits nothing.
+    """
+    return LogReader(kafka, ports, group=group, settings={"enable.partition.eof": True, **WATCHED})

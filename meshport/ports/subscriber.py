@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self
 
@@ -25,7 +24,7 @@ from meshport.kafka.received import Headers, ReceivedMessage, event_parts, heade
 from meshport.ports.failed.reading import RetryingReader
 from meshport.ports.failed.waiting import Retry, WaitingEvents, require_group
 from meshport.ports.generation_cursor import LOOK_S
-from meshport.ports.group_start import Start
+from meshport.ports.group_start import Begin, Start
 from meshport.ports.history import Missing
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.replayed import OnReplay, PassedOver
@@ -92,7 +91,8 @@ class Subscriber(Generic[Model]):
         group: the consumer group, which shares the partitions and commits its offsets; None reads all partitions and commits
             nothing.
         start: where to begin without a committed offset: `EARLIEST` is the beginning of the history; a time begins with the first
-            event of each partition that was recorded then or later.
+            event of each partition that was recorded then or later; and offsets by partition with these, such as the boundary of
+            a `Snapshot`.
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
         as_: the pydantic model of the events' data, such as a class of `meshport generate`, to whose schema each record is then
             resolved. A tombstone's data is None all the same. A record that the model refuses is a message that cannot be read.
@@ -127,7 +127,7 @@ class Subscriber(Generic[Model]):
         mesh: Mesh,
         *,
         group: str | None = None,
-        start: Start | datetime = Start.EARLIEST,
+        start: Begin = Start.EARLIEST,
         reader: Schema | None = None,
         as_: type[Model] | None = None,
         remember: int = 0,
@@ -357,7 +357,7 @@ class Subscriber(Generic[Model]):
         """How many events of the partitions of this member failed and wait to be given again, with those that wait for them."""
         return 0 if self._retrying is None else len(self._retrying.waiting)
 
-    def seek(self, to: Start | datetime | Mapping[int, int]) -> None:
+    def seek(self, to: Begin) -> None:
         """Continue elsewhere in the topic, after the present event or batch; the group's offsets move there as well.
 
         Each member of a group seeks in the partitions that it is assigned; one that has not joined yet, in its first ones.

@@ -13,17 +13,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from meshport.archive.reader import LogReader
 from meshport.binding import Binding
 from meshport.errors import KafkaError, ReplayError
 from meshport.kafka.clusters import KafkaAccess
-from meshport.kafka.consumer import Consumer
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_log import LogWatch, TopicLog
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.generation_cursor import BindingWatch, GenerationCursor
-from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start, known_start, start_offsets
-from meshport.ports.history import Missing, insist, removed_history
+from meshport.ports.group_start import MOVE_GROUP, Begin, GroupStart, known_start, start_offsets
+from meshport.ports.history import Missing, RemovedHistory, insist, removed_history
 from meshport.ports.measures import SubscriberMeasures, before_scrape
 from meshport.ports.required_levels import Require, RequiredLevels, RequireWord
 from meshport.ports.resolver import Resolver
@@ -47,7 +47,7 @@ class Subscription:
         resolver: a registry; asked again and again for the binding of the address.
         kafka: the connections to Kafka; servers that they name win over the binding's.
         group: the consumer group; None reads all partitions and commits nothing.
-        start: where to begin without a committed offset: at an event, or at a recorded time.
+        start: where to begin without a committed offset.
         missing: whether to go on where part of the history is removed.
         look_s: seconds between two requests to the registry.
         on_lost: called with each partition that another member reads from now on.
@@ -76,7 +76,7 @@ class Subscription:
         kafka: KafkaAccess,
         *,
         group: str | None,
-        start: Start | datetime,
+        start: Begin,
         missing: Missing,
         look_s: float,
         on_lost: Callable[[int], object] | None,
@@ -96,14 +96,14 @@ class Subscription:
         self.assigned: set[int] = set()
         self.commit_due = time.monotonic() + _COMMIT_EVERY_S
         self._left: set[int] = set()
-        self._sought: Start | datetime | Mapping[int, int] | None = None
+        self._sought: Begin | None = None
         self.measures = SubscriberMeasures(binding.address, group)
         self._polled = time.monotonic()
         self._ends: dict[int, int] = {}
         self._kafka = kafka.to(binding)
         longest_ms = int(self._kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
         self._poll_every_s = min(_POLL_EVERY_S, longest_ms / 3000)
-        self._consumer = Consumer(self._kafka, group=group)
+        self._consumer = LogReader(self._kafka, [binding], group=group)
         self._cursor = GenerationCursor(binding, self._consumer.committed if group else None)
         self.topic = self._cursor.current.topic
         self._filters = self._cursor.current.ends is not None
@@ -165,11 +165,13 @@ class Subscription:
     def _start_offsets(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         return self._offsets_at(self._start, bounds)
 
-    def _offsets_at(self, start: Start | datetime, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+    def _offsets_at(self, start: Begin, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         if not isinstance(start, datetime):
             return start_offsets(self._consumer, self.topic, start, bounds)
-        insist(removed_history(self._kafka, self.topic, bounds, start), self._missing, _ALLOWED)
-        with Consumer(self._kafka) as asker:  # for partitions that were assigned: see `Consumer.partitions`
+        insist(self._removed(bounds, start), self._missing, _ALLOWED)
+        with LogReader(
+            self._kafka, [self.binding]
+        ) as asker:  # for partitions that were assigned: see `Consumer.partitions`
             return start_offsets(asker, self.topic, start, bounds)
 
     def _retained(self, offsets: dict[int, int], bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
@@ -179,8 +181,13 @@ class Subscription:
             HistoryMissing: one is, and that is not allowed.
         """
         asked = {partition: bounds[partition] for partition in offsets}
-        insist(removed_history(self._kafka, self.topic, asked, offsets), self._missing, _ALLOWED)
+        insist(self._removed(asked, offsets), self._missing, _ALLOWED)
         return {partition: max(offset, bounds[partition][0]) for partition, offset in offsets.items()}
+
+    def _removed(
+        self, bounds: Mapping[int, tuple[int, int]], asked: Mapping[int, int] | datetime
+    ) -> list[RemovedHistory]:
+        return removed_history(self._kafka, self.topic, bounds, asked, ports=[self.binding])
 
     def _take_up_partitions(self) -> None:
         """Read partitions that were added to the topic from their first offset. A group is assigned them by Kafka."""
@@ -238,7 +245,7 @@ class Subscription:
             self.buffer.clear()
             self.buffer.extend(kept)
 
-    def seek(self, to: Start | datetime | Mapping[int, int]) -> None:
+    def seek(self, to: Begin) -> None:
         """Continue elsewhere: with the next `poll` or `tend`, in the partitions that this member reads then.
 
         Args:
@@ -248,14 +255,7 @@ class Subscription:
         Raises:
             ReplayError: a time has no zone, or an offset is negative.
         """
-        if not isinstance(to, Mapping):
-            self._sought = known_start(to, "to")
-        elif negative := [each for each in to.values() if each < 0]:
-            raise ReplayError(
-                f"{negative[0]} is no offset of {self.topic}", topic=self.topic, hint="offsets are counted from 0"
-            )
-        else:
-            self._sought = dict(to)
+        self._sought = known_start(to, "to")
         self.commit_due = 0.0
 
     def _go_where_sought(self) -> None:
@@ -319,6 +319,7 @@ class Subscription:
         if found is not None and found.topic != self.binding.topic:
             self._cursor.rebind(found)
             self.binding = found
+            self._consumer.add(found)
             self._filters = True
         if self._cursor.current.ends is None or not self._is_read():
             return

@@ -198,6 +198,7 @@ def _binding(
         live_from=line.live_from if line else None,
         **_lifecycle(row, line, product, retired),
         owner=product.owner,
+        archive=line.archive if line else None,
         slo={
             each.property: {"value": each.value, "unit": each.unit}
             for each in product.sla_properties

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshport.archive import ArchivePlace, Archiver, ArchiveTable, CommitSize, PartitionComparison, compare
-from meshport.archive.columns import ArchiveColumns
+from meshport.archive.place import ArchivePlace
+from meshport.archive.table import ArchiveTable
+from meshport.archiving import Archiver, CommitSize, PartitionComparison, compare
+from meshport.archiving.columns import ArchiveColumns
 from meshport.binding import Binding
 from meshport.product.archive import Archive
 from meshport.schema import parse_schema

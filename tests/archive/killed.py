@@ -13,8 +13,10 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from meshport.address import Address
-from meshport.archive import ArchiveTable, CommitSize, PortArchive, upkeep
-from meshport.archive.columns import ArchiveColumns
+from meshport.archive import upkeep
+from meshport.archive.table import ArchiveTable
+from meshport.archiving import CommitSize, PortArchive
+from meshport.archiving.columns import ArchiveColumns
 from meshport.registry import Registry
 from tests.connections import CONNECTIONS
 

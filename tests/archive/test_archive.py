@@ -12,8 +12,9 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from meshport.archive import ArchiveTable, move_groups, restore
-from meshport.archive.columns import ArchiveColumns
+from meshport.archive.table import ArchiveTable
+from meshport.archiving import move_groups, restore
+from meshport.archiving.columns import ArchiveColumns
 from meshport.errors import ArchiveError, HistoryMissing
 from meshport.kafka.admin import Admin
 from meshport.ports.publisher import Publisher

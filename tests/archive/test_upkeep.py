@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meshport.archive import ArchiveTable
+from meshport.archive.table import ArchiveTable
 from meshport.archive.upkeep import MANY, compact, expire
 from tests.archive.archives import archived, archiver, comparison, place_in, rows_of
 from tests.mesh_session import Mesh

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tests.bench import (
+    archive,
     catalog,
     codec,
     columnar,
@@ -31,6 +32,7 @@ from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
 
 PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
+    "archive": archive.figures,
     "catalog": catalog.figures,
     "codec": codec.figures,
     "columnar": columnar.figures,

@@ -1,6 +1,7 @@
 """kill -9 of an archiver at named points, while events are published; then the table against the topic, record by record.
 
-In the end retention takes nine tenths of the topic, and the table is restored into another one: the log is whole again.
+In the end retention takes nine tenths of the topic: a subscriber from the beginning reads all of it all the same, and the table
+is restored into another topic, where the log is whole again.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import platformdirs
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient
 
-from meshport.archive import PortArchive, compare, restore
 from meshport.archive.record import LogRecord
+from meshport.archiving import PortArchive, compare, restore
 from meshport.binding import Binding
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.received import ReceivedMessage
 from meshport.local.embedded import EmbeddedKafka
 from meshport.ports.publisher import Publisher
 from meshport.ports.scan import read_topic
+from meshport.ports.subscriber import Subscriber
 from tests.archive.killed import POINTS, TIDIED
 from tests.campaigns.outcome import Outcome, say
 from tests.connections import CONNECTIONS
@@ -122,27 +127,58 @@ def _outcomes(mesh: Mesh, binding: Binding, kills: Counter[str], begun: float) -
             f"  partition {each.partition}: {each.equal:,} equal, {each.different} different, {each.missing} missing, "
             f"{each.removed} not in the topic, {each.digest[:16]}"
         )
-    before = _digests(mesh.kafka, binding.topic)
+    before = _digests(read_topic(mesh.kafka, binding.topic))
+    retained, read_s = _keep_a_tenth(mesh, binding), time.monotonic()
+    subscribed = _digests(_read(mesh, binding, records))
+    read_s = time.monotonic() - read_s
+    say(
+        f"subscribed from the beginning, with {retained:,} of {records:,} records in the topic: "
+        f"{'all, in order' if subscribed == before else 'NOT equal'}, {records / read_s:,.0f} a second"
+    )
     offsets = restore(table, _RESTORED, mesh.kafka)
-    after = _digests(mesh.kafka, _RESTORED)
+    after = _digests(read_topic(mesh.kafka, _RESTORED))
     say(f"restored: {offsets.records:,} records, {'equal' if before == after else 'NOT equal'}")
     done = f"{kills.total()} kills, {records:,} records, {wrong} wrong"
     return [
         Outcome("archive", done, None, archived_s, right=not wrong and records > 0),
+        Outcome("read after retention", f"{records:,} records", None, read_s, right=subscribed == before),
         Outcome(
             "restore",
             f"{offsets.records:,} records",
             None,
-            time.monotonic() - begun - archived_s,
+            time.monotonic() - begun - archived_s - read_s,
             right=before == after,
         ),
     ]
 
 
-def _digests(kafka: KafkaConfig, topic: str) -> dict[int, str]:
+def _keep_a_tenth(mesh: Mesh, binding: Binding) -> int:
+    """Remove nine tenths of each partition, as retention does; how many offsets are left."""
+    with Consumer(mesh.kafka) as looking:
+        ends = looking.end_offsets(binding.topic)
+    before = [ClientPartition(binding.topic, each, end * 9 // 10) for each, end in ends.items()]
+    for each in AdminClient(mesh.kafka.client_properties({})).delete_records(before).values():
+        each.result(timeout=_ANSWER_S)
+    return sum(ends.values()) - sum(each.offset for each in before)
+
+
+def _read(mesh: Mesh, binding: Binding, count: int) -> Iterator[list[ReceivedMessage]]:
+    """The messages that a subscriber receives from the beginning, up to so many."""
+    with Subscriber(binding.address, mesh.registry, kafka=CONNECTIONS, group="from the beginning") as subscriber:
+        subscription = subscriber._subscription
+        while count > 0:
+            subscription.poll(5000, 0.5)
+            yield [*subscription.buffer]
+            count -= len(subscription.buffer)
+            for each in subscription.buffer:
+                subscription.next_offsets[each.partition()] = each.offset() + 1
+            subscription.buffer.clear()
+
+
+def _digests(read: Iterable[list[ReceivedMessage]]) -> dict[int, str]:
     """By partition, SHA-256 over the records in order, without their offsets."""
     made: dict[int, Any] = {}
-    for messages in read_topic(kafka, topic):
+    for messages in read:
         for each in messages:
             record = LogRecord.of(each)._replace(offset=0)
             made.setdefault(each.partition(), hashlib.sha256()).update(record.digest)

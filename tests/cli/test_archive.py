@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meshport.archive import ArchivePlace, ArchiveTable
-from meshport.archive.table import ArchivedRange
+from meshport.archive.place import ArchivePlace
+from meshport.archive.table import ArchivedRange, ArchiveTable
 from meshport.binding import Binding
 from meshport.product.archive import Archive
 from tests.cli.running import Run, on, process

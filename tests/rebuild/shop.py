@@ -255,15 +255,15 @@ class Readers:
         assert self.failed == []
 
 
-def open_shop(mesh: Mesh, folder: Path) -> Shop:
-    """Register a new shop on a mesh, without orders."""
+def open_shop(mesh: Mesh, folder: Path, **port: Any) -> Shop:
+    """Register a new shop on a mesh, without orders; their port has these keys as well."""
     declared = {
         "address": f"mesh://tests/orders-{uuid4().hex[:8]}",
         "id": str(uuid4()),
         "archetype": "source-aligned",
         "description": "made by a test",
         "owner": "tests",
-        "outputPorts": [{"name": "events", "key": "customer", "time": "at", "partitions": 2}],
+        "outputPorts": [{"name": "events", "key": "customer", "time": "at", "partitions": 2} | port],
     }
     shop = Shop(mesh, Address.parse(str(declared["address"])))
     shop.register(declared, ORDER, folder)

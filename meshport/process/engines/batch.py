@@ -108,7 +108,9 @@ class BatchEngine(Engine):
     def __init__(self, plan: Plan, schemas: SchemaSource, member: str | None) -> None:
         super().__init__(f"batch {plan.output.topic}")
         self._plan = plan
-        self._transactional = TransactionalWorker(plan, schemas, f"{plan.group}.{member or uuid4().hex}")
+        self._transactional = TransactionalWorker(
+            plan, schemas, f"{plan.group}.{member or uuid4().hex}", [*plan.tables.values()]
+        )
         self._measures = BatchMeasures(plan.output.address)
         self._member = member
         self._consumer = Member(plan.kafka, plan.group, instance=member)

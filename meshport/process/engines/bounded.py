@@ -70,7 +70,9 @@ class BoundedProcessor:
         self.plan = plan = present_plan(plan)
         self._on_progress = on_progress
         ensure_topics(plan, Admin(plan.kafka))
-        self._transactional = TransactionalWorker(plan, schemas, f"{plan.group}.{_ID_SUFFIX}", cached=cached)
+        self._transactional = TransactionalWorker(
+            plan, schemas, f"{plan.group}.{_ID_SUFFIX}", plan.reads, cached=cached
+        )
         self._transactional.transactions.start()
         self._readers: dict[str, InputReader] = {}
         self._limit = 0
@@ -157,7 +159,7 @@ class BoundedProcessor:
                 number: self._transactional.assign(TopicPartition(stage.topic, number))
                 for number in range(stage.partitions)
             }
-            self._readers[stage.topic] = InputReader(self.plan.kafka, stage.topic, begins)
+            self._readers[stage.topic] = InputReader(self.plan.kafka, stage.topic, begins, self.plan.reads)
         return self._readers[stage.topic]
 
     def _step(self, batches: Mapping[TopicPartition, PartitionMessages], counts: Counts) -> None:

@@ -72,7 +72,7 @@ def run_processor(plan: Plan, schemas: SchemaSource, **options: Unpack[RunOption
 
     def run(present: Plan) -> ProcessorProgress:
         with (
-            closing(KafkaLog(present.kafka, missing=present.missing)) as log,
+            closing(KafkaLog(present.kafka, missing=present.missing, ports=[*present.tables.values()])) as log,
             # faust insists on a data directory; nothing is kept in it.
             tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
         ):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
+from meshport.binding import Binding
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
@@ -27,13 +28,16 @@ class InputReader:
         kafka: the connection to the cluster.
         topic: the topic.
         begins: the first offset to read of each partition.
+        ports: whose archives are read where a topic of theirs begins later.
     """
 
-    def __init__(self, kafka: KafkaConfig, topic: str, begins: Mapping[int, int]) -> None:
+    def __init__(
+        self, kafka: KafkaConfig, topic: str, begins: Mapping[int, int], ports: Collection[Binding] = ()
+    ) -> None:
         self._topic = topic
         self._next = dict(begins)
         self._kept: dict[int, deque[ReceivedMessage]] = {partition: deque() for partition in begins}
-        self._consumer = history_reader(kafka)
+        self._consumer = history_reader(kafka, ports)
         self._assigned: set[int] = set()
 
     def read_until(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
+from meshport.archive.reader import LogReader
+from meshport.binding import Binding
 from meshport.errors import BrokerUnavailable, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
@@ -53,6 +55,7 @@ class KafkaLog:
         sink: where messages go; by default a producer of the log's own, which waits for acknowledgements.
         cached: entries of changelogs that were read already; `entries` takes them instead of reading the topic.
         missing: whether a joined table may lack rows that are removed from its topic.
+        ports: whose archives are read where a topic of theirs begins later.
     """
 
     def __init__(
@@ -61,10 +64,12 @@ class KafkaLog:
         sink: Sink | None = None,
         cached: CachedEntries | None = None,
         missing: Missing = Missing.REFUSE,
+        ports: Collection[Binding] = (),
     ) -> None:
+        self._ports = ports
         self._sink = sink or Producer(kafka, settings=PRODUCER_SETTINGS)
         self._cached = cached
-        self._reader = Consumer(kafka)
+        self._reader = LogReader(kafka, ports)
         self._unfiltered: Consumer | None = None
         self._groups: dict[str, Consumer] = {}
         self._tables: dict[str, TopicFollower] = {}
@@ -146,8 +151,9 @@ class KafkaLog:
         """
         follower = self._tables.get(topic)
         if follower is None:
-            insist(removed_history(self._kafka, topic, self._reader.bounds(topic)), self._missing, GO_ON)
-            follower = self._tables[topic] = TopicFollower(self._kafka, topic)
+            bounds = self._reader.bounds(topic)
+            insist(removed_history(self._kafka, topic, bounds, ports=self._ports), self._missing, GO_ON)
+            follower = self._tables[topic] = TopicFollower(self._kafka, topic, ports=self._ports)
         for messages in follower.catch_up():
             for message in messages:
                 yield inbound(message)
@@ -229,7 +235,7 @@ class KafkaLog:
 
     def _scan(self, wanted: TopicRange) -> Iterator[ReceivedMessage]:
         # A consumer that has read a partition before needs a second to read it again; a new consumer needs some 20 ms.
-        with history_reader(self._kafka) as reader:
+        with history_reader(self._kafka, self._ports) as reader:
             self._scanner = reader
             for messages in read_range(reader, wanted):
                 yield from messages

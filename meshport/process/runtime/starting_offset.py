@@ -56,5 +56,5 @@ def starting_offset(plan: Plan, partition: TopicPartition, offset: int, log: Kaf
     if log.committed(plan.group, partition.topic).get(partition.partition, 0) < begin:
         bounds = {partition.partition: (begin, end)}
         asked = {partition.partition: offset}
-        insist(removed_history(plan.kafka, partition.topic, bounds, asked), plan.missing, GO_ON)
+        insist(removed_history(plan.kafka, partition.topic, bounds, asked, ports=plan.reads), plan.missing, GO_ON)
     return begin

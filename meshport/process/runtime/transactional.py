@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Final
 
+from meshport.binding import Binding
 from meshport.errors import KafkaError, TransactionAborted
 from meshport.event import SchemaSource
 from meshport.kafka.topic_partition import TopicPartition
@@ -31,6 +33,7 @@ class TransactionalWorker:
         plan: what the worker runs.
         schemas: where the schemas of events are found, such as a registry.
         transactional_id: of the producer; a later owner of the same id fences this one off.
+        ports: whose archives are read where a topic of theirs begins later.
         cached: see `KafkaLog`; used until the first `reset`.
 
     Attributes:
@@ -41,8 +44,15 @@ class TransactionalWorker:
     """
 
     def __init__(
-        self, plan: Plan, schemas: SchemaSource, transactional_id: str, *, cached: CachedEntries | None = None
+        self,
+        plan: Plan,
+        schemas: SchemaSource,
+        transactional_id: str,
+        ports: Collection[Binding],
+        *,
+        cached: CachedEntries | None = None,
     ) -> None:
+        self._ports = ports
         self._plan = plan
         self._schemas = schemas
         self._columns = columns_for(plan, schemas)
@@ -56,7 +66,7 @@ class TransactionalWorker:
         self.commits = CommitPipeline(self.transactions, self._measures.committed.observe)
 
     def _connect(self, cached: CachedEntries | None = None) -> None:
-        self.log = KafkaLog(self._plan.kafka, self.commits, cached, self._plan.missing)
+        self.log = KafkaLog(self._plan.kafka, self.commits, cached, self._plan.missing, self._ports)
         self.worker = Worker(self._plan, self._schemas, self.log, self._columns)
 
     def assign(self, partition: TopicPartition) -> int:

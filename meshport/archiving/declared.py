@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshport.address import Address
-from meshport.archive.columns import ArchiveColumns
-from meshport.archive.follow import Archiver, CommitSize
 from meshport.archive.place import ArchivePlace
 from meshport.archive.table import ArchiveTable
+from meshport.archiving.columns import ArchiveColumns
+from meshport.archiving.follow import Archiver, CommitSize
 from meshport.binding import Binding
 from meshport.errors import ArchiveError
 from meshport.kafka.clusters import KafkaAccess
@@ -43,16 +43,13 @@ class PortArchive:
             NotRegistered: no product is registered at the address.
         """
         binding = registry.resolve(address)
-        line = (binding.address.port, binding.address.major)
-        ports = registry.product(binding.address.of_product).descriptor.output_ports
-        declared = next((each.archive for each in ports if (each.name, each.major) == line), None)
-        if declared is None:
+        if binding.archive is None:
             raise ArchiveError(
                 f"{binding.address} declares no archive",
                 hint="`archive: {store: URL}` in its output port, then `meshport apply`",
                 address=str(binding.address),
             )
-        return cls(binding, ArchivePlace.of(declared))
+        return cls(binding, ArchivePlace.of(binding.archive))
 
     def open(self) -> ArchiveTable:
         """Return its table.

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from meshport.archive.columns import ArchiveColumns
 from meshport.archive.table import AppendRefused, ArchiveTable
+from meshport.archiving.columns import ArchiveColumns
 from meshport.binding import Binding
 from meshport.errors import HistoryMissing, KafkaError
 from meshport.kafka.config import KafkaConfig

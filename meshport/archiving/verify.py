@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshport.archive.record import LogRecord, records_of
+from meshport.archive.log_columns import records_of
+from meshport.archive.record import LogRecord
 from meshport.archive.table import ArchiveTable
 from meshport.binding import Binding
 from meshport.kafka.config import KafkaConfig

@@ -6,7 +6,8 @@
 | `_timestamp`, `_timestamp_type` | Kafka's, in ms; 1 is the time of creation, 2 that of the append |
 | `_key`, `_value`, `_headers` | as bytes; a null value is a retraction |
 | `_schema_id`, `_fingerprint` | of the schema that the value names: the registry's number, and the identity |
-| `_id`, `_time` | of the CloudEvent; where the message is none, `_time` is Kafka's timestamp |
+| `_source`, `_id`, `_time`, `_recorded` | of the CloudEvent; where it has no times, they are Kafka's timestamp |
+| `_deleted` | whether it is a retraction: it has no value |
 | `_problem` | why the contract's columns are null although there is a value |
 
 Then come the fields of the contract. Iceberg has no decimals of more than 38 digits (they are text) and no milliseconds (they are
@@ -17,43 +18,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
 
+from meshport.archive.log_columns import HEADERS, INSTANT, LOG
 from meshport.binding import Binding
 from meshport.codec import unframe
 from meshport.columnar import arrow_schema, supports
 from meshport.errors import ArchiveError, MeshError, RegistryUnavailable
 from meshport.event import SchemaSource
-from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
-from meshport.ports.batches import METADATA, BatchReader
+from meshport.kafka.received import Headers, ReceivedMessage, UnreadableMessage, headers_of
+from meshport.ports.batches import BatchReader
 from meshport.schema import Schema
 
-__all__ = ["LOG", "ArchiveColumns", "iceberg_type"]
+__all__ = ["ArchiveColumns", "iceberg_type"]
 
 _log: Final = logging.getLogger(__name__)
 
-_INSTANT: Final = pa.timestamp("us", "UTC")
-_HEADERS: Final = pa.list_(pa.struct([pa.field("name", pa.string()), pa.field("value", pa.binary())]))
-LOG: Final = pa.schema(
-    [
-        pa.field("_partition", pa.int32(), nullable=False),
-        pa.field("_offset", pa.int64(), nullable=False),
-        pa.field("_timestamp", _INSTANT),
-        pa.field("_timestamp_type", pa.int32(), nullable=False),
-        pa.field("_key", pa.binary()),
-        pa.field("_value", pa.binary()),
-        pa.field("_headers", _HEADERS),
-        pa.field("_schema_id", pa.int32()),
-        pa.field("_fingerprint", pa.string()),
-        pa.field("_id", pa.string()),
-        pa.field("_time", _INSTANT),
-        pa.field("_problem", pa.string()),
-    ]
-)
-"""The columns that every archive has."""
 _LARGEST_DECIMAL: Final = 38
+_SOURCE: Final = "ce_source"
 
 
 class ArchiveColumns:
@@ -102,21 +87,28 @@ class ArchiveColumns:
         stamps = [each.timestamp() for each in messages]
         instants = [1000 * ms if kind and ms >= 0 else None for kind, ms in stamps]
         happened = [events.times.get(at, instants[at]) for at in range(len(messages))]
+        recorded = [events.recorded.get(at, instants[at]) for at in range(len(messages))]
+        headers = [headers_of(each) for each in messages]
         problems = [
             events.problems.get(at, self._why if each.value() is not None else None) for at, each in enumerate(messages)
         ]
         log = [
             pa.array([each.partition() for each in messages], pa.int32()),
             pa.array([each.offset() for each in messages], pa.int64()),
-            pa.array(instants, pa.int64()).cast(_INSTANT),
+            pa.array(instants, pa.int64()).cast(INSTANT),
             pa.array([kind for kind, _ in stamps], pa.int32()),
             pa.array([each.key() for each in messages], pa.binary()),
             pa.array([each.value() for each in messages], pa.binary()),
-            pa.array([_pairs(each) for each in messages], _HEADERS),
+            pa.array([_pairs(each) for each in headers], HEADERS),
             pa.array(numbers, pa.int32()),
             pa.array(fingerprints, pa.string()),
+            pa.array([_source(each) for each in headers], pa.string()),
             pa.array([events.ids.get(at) for at in range(len(messages))], pa.string()),
-            pa.array(happened, pa.int64()).cast(_INSTANT),
+            pa.array(happened, pa.int64()).cast(INSTANT),
+            pa.array(recorded, pa.int64()).cast(INSTANT),
+            pa.array(
+                [each.value() is None and not isinstance(each, UnreadableMessage) for each in messages], pa.bool_()
+            ),
         ]
         columns, misfits = _contract_columns(self._fields, events, len(messages))
         for at, why in misfits.items():
@@ -153,6 +145,7 @@ class _Events:
         rows: by index of a message, the row of its data.
         ids: by index, the event's id.
         times: by index, the event's time in microseconds since 1970.
+        recorded: by index, when it was recorded, where the event says it; as `times`.
         problems: by index, why a message cannot be read.
     """
 
@@ -161,6 +154,7 @@ class _Events:
         self.rows: dict[int, int] = {}
         self.ids: dict[int, str] = {}
         self.times: dict[int, int] = {}
+        self.recorded: dict[int, int] = {}
         self.problems: dict[int, str] = {
             at: each.reason for at, each in enumerate(messages) if isinstance(each, UnreadableMessage)
         }
@@ -183,21 +177,34 @@ class _Events:
             partitions, offsets = (metadata.column(each).to_pylist() for each in ("kafka_partition", "kafka_offset"))
             ids = metadata.column("ce_id").to_pylist()
             times = metadata.column("ce_time").cast(pa.int64()).to_pylist()
-            for partition, offset, id, moment in zip(partitions, offsets, ids, times, strict=True):
+            recorded = metadata.column("ce_recordedtime").cast(pa.int64()).to_pylist()
+            for partition, offset, id, happened, known in zip(partitions, offsets, ids, times, recorded, strict=True):
                 at = at_of[partition, offset]
-                self.rows[at], self.ids[at], self.times[at] = row, id, moment
+                self.rows[at], self.ids[at], self.times[at] = row, id, happened
+                if known is not None:
+                    self.recorded[at] = known
                 row += 1
             for gone in batch.tombstones:
                 at = at_of[gone.partition, gone.offset]
                 self.ids[at] = gone.id
-                self.times[at] = pa.scalar(gone.time, METADATA.field("ce_time").type).value
+                self.times[at] = _micros(gone.time)
+                if gone.recorded_time is not None:
+                    self.recorded[at] = _micros(gone.recorded_time)
             batches.append(batch.data)
         self.data = pa.Table.from_batches(batches) if batches else None
 
 
-def _pairs(message: ReceivedMessage) -> list[dict[str, Any]] | None:
-    found = headers_of(message)
-    return None if found is None else [{"name": name, "value": value} for name, value in found]
+def _micros(moment: datetime) -> int:
+    return int(pa.scalar(moment, INSTANT).value)
+
+
+def _pairs(headers: Headers | None) -> list[dict[str, Any]] | None:
+    return None if headers is None else [{"name": name, "value": value} for name, value in headers]
+
+
+def _source(headers: Headers | None) -> str | None:
+    value = next((value for name, value in headers or () if name == _SOURCE), None)
+    return None if value is None else value.decode(errors="replace")
 
 
 def _contract_columns(fields: Sequence[Any], events: _Events, count: int) -> tuple[list[Any], Mapping[int, str]]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from meshport.archive.record import LogRecord, records_of
+from meshport.archive.log_columns import records_of
+from meshport.archive.record import LogRecord
 from meshport.archive.table import ArchivedRange, ArchiveTable
 from meshport.errors import ArchiveError
 from meshport.kafka.admin import Admin
@@ -22,8 +23,6 @@ from meshport.ports.scan import history_reader
 
 __all__ = ["OffsetMap", "OffsetRun", "move_groups", "restore"]
 
-_AT_ONCE: Final = 20_000
-"""Records that are read, sent and acknowledged at a time."""
 # Settings by which a broker would change records, or remove them while they are restored.
 _KEPT: Final = (
     ("message.timestamp.type", "CreateTime", "the broker would give the records other timestamps"),
@@ -104,7 +103,7 @@ def restore(
     done = 0
     with Producer(kafka) as producer:
         for partition, had in sorted(archived.items()):
-            for first, last, rows in table.log(partition, had.begin, had.end, _AT_ONCE):
+            for first, last, rows in table.log(partition, had.begin, had.end):
                 records = list(records_of(rows))
                 stored = producer.deliver(_message(topic, partition, each) for each in records)
                 for each, (_, offset) in zip(records, stored, strict=True):
