@@ -129,11 +129,7 @@ class OpenArchives:
         if now < self._closed_until.get(topic, now):
             return None
         try:
-            place = ArchivePlace.of(port.archive)
-            place.open_catalog()  # before pyarrow, without which the error would be its own
-            from meshport.archive.table import ArchiveTable  # noqa: PLC0415 - of the extra
-
-            self._tables[topic] = ArchiveTable.open(place, port)
+            self._tables[topic] = _opened(ArchivePlace.of(port.archive), port)
         except ArchiveError as error:
             self._closed_until[topic] = now + _AGAIN_S
             _log.warning(
@@ -142,6 +138,14 @@ class OpenArchives:
             return None
         self._refreshed[topic] = now
         return self._tables[topic]
+
+
+def _opened(place: ArchivePlace, port: Binding) -> ArchiveTable:
+    try:
+        from meshport.archive.table import ArchiveTable  # noqa: PLC0415 - of the extra
+    except ModuleNotFoundError as error:
+        raise ArchiveError("archives need pyarrow and pyiceberg", hint="pip install 'meshport[archive]'") from error
+    return ArchiveTable.open(place, port)
 
 
 def _generations(port: Binding) -> Iterator[Binding]:

@@ -64,6 +64,12 @@ class ArchivePlace:
             )
         return cls(store, f"sqlite:///{folder / 'catalog.db'}")
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the folder exists, where the store is one; of an object store it is not known before its catalog is asked."""
+        folder = _folder(self.store)
+        return folder is None or folder.is_dir()
+
     def make(self) -> None:
         """Make the folder, where the store is one."""
         if (folder := _folder(self.store)) is not None:
@@ -73,15 +79,13 @@ class ArchivePlace:
         """Return the `pyiceberg.catalog.Catalog`.
 
         Raises:
-            ArchiveError: pyiceberg is not installed, the store is a folder that does not exist, or the catalog cannot be opened.
+            ArchiveError: pyiceberg is not installed, or the catalog cannot be opened.
         """
         try:
             from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - of the extra, and takes half a second
         except ModuleNotFoundError as error:
             raise ArchiveError("archives need pyiceberg", hint="pip install 'meshport[archive]'") from error
 
-        if (folder := _folder(self.store)) is not None and not folder.is_dir():
-            raise ArchiveError(f"there is no archive in {self.store}: the folder does not exist")
         kind = "rest" if self.catalog.startswith(("http://", "https://")) else "sql"
         try:
             return load_catalog(_CATALOG, type=kind, uri=self.catalog, warehouse=self.store)

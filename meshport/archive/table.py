@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -93,15 +93,17 @@ class ArchiveTable:
         """
         from pyiceberg.exceptions import NoSuchTableError  # noqa: PLC0415 - of the extra
 
-        catalog = place.open_catalog()
+        none = ArchiveError(
+            f"{binding.address} has no archive in {place.store}",
+            hint=f"meshport archive run {binding.address}",
+            address=str(binding.address),
+        )
+        if not place.is_made:
+            raise none
         try:
-            found = catalog.load_table(place.table(binding))
-        except NoSuchTableError as error:
-            raise ArchiveError(
-                f"{binding.address} has no archive in {place.store}",
-                hint=f"meshport archive run {binding.address}",
-                address=str(binding.address),
-            ) from error
+            found = place.open_catalog().load_table(place.table(binding))
+        except NoSuchTableError:
+            raise none from None
         return cls._of_topic(found, binding)
 
     @classmethod
@@ -254,12 +256,13 @@ class ArchiveTable:
         first = dict(zip(found["_partition"].to_pylist(), found["_offset_min"].to_pylist(), strict=True))
         return {each: first[each] for each, end in ends.items() if each in first and first[each] < end}
 
-    def dataset(self, until: datetime | None, without: Collection[str]) -> Any:
+    def dataset(self, columns: Any, until: datetime | None = None) -> Any:
         """Return all rows as a `pyarrow.dataset.Dataset`, which engines read by columns; None where there is none.
 
         Args:
+            columns: a `pyarrow.Schema` of the columns that are wanted. One that the table does not have is null, and one that it
+                has in another type has that.
             until: files of which all events happened later are left out.
-            without: columns that are left out.
         """
         from pyarrow import dataset  # noqa: PLC0415 - not in every build of pyarrow
 
@@ -268,7 +271,8 @@ class ArchiveTable:
         if not paths:
             return None
         scheme, host, _ = paths[0]
-        schema = pa.schema([each for each in self.arrow if each.name not in without])
+        own = {each.name: each.remove_metadata() for each in self.arrow}
+        schema = pa.schema([own.get(each.name, each) for each in columns])
         return dataset.dataset(
             [path for _, _, path in paths],
             schema=schema,
@@ -285,7 +289,7 @@ class ArchiveTable:
             topic: of the port.
             ranges: by partition, the first offset and the offset before which to look.
         """
-        whole = self.dataset(None, without=())
+        whole = self.dataset(LOG)
         if whole is None:
             return
         within = reduce(or_, (_in_range(each, *bounds) for each, bounds in ranges.items()))
@@ -296,8 +300,7 @@ class ArchiveTable:
         ]
         last = pa.concat_tables(parts).group_by(keys).aggregate([("_offset_max", "max")])
         wanted = _places(last["_partition"], last["_offset_max_max"])
-        columns = [each for each in LOG.names if each in whole.schema.names]
-        for batch in whole.to_batches(columns=columns, filter=within & ~compute.field("_deleted"), batch_size=_ROWS):
+        for batch in whole.to_batches(filter=within & ~compute.field("_deleted"), batch_size=_ROWS):
             rows = pa.Table.from_batches([batch])
             rows = rows.filter(compute.is_in(_places(rows["_partition"], rows["_offset"]), value_set=wanted))
             for each in ranges:

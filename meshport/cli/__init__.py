@@ -12,13 +12,13 @@ import typer
 from typer._click.exceptions import ClickException  # typer has its own copy of click, and exports no base of its errors
 from typer.core import TyperCommand, TyperGroup
 
-from meshport import __version__
 from meshport.cli.failure import asks_for_json, report_error, report_usage
 from meshport.cli.log_lines import VARIABLE, LineForm
 from meshport.cli.output import INTERRUPTED, say, write_lines_as
 from meshport.cli.registry_files import add_registry_files
 from meshport.cli.signals import interrupt_on_signal
 from meshport.errors import MeshError
+from meshport.version import __version__
 
 # A user and a password in a URL; not `${file:PATH}` and the like, which refer to one.
 _PASSWORD: Final = re.compile(r"://[^/@:]*:(?!\$\{)[^/@]+@|://.*[?&]password=(?!\$\{)")

@@ -12,7 +12,6 @@ from typing import Final
 
 import typer
 
-from meshport import __version__
 from meshport.address import nearest
 from meshport.cli.log_lines import VARIABLE as LOG_FORMAT
 from meshport.cli.output import FINDINGS, emit, emit_text, say
@@ -33,6 +32,7 @@ from meshport.observe.doctor import Doctor
 from meshport.product.lines import utc_today
 from meshport.project.project import Project
 from meshport.registry import Registry
+from meshport.version import __version__
 
 VARIABLES: Final = frozenset(
     {

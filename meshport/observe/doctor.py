@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from meshport import __version__
 from meshport.address import Address, quarantine_name
 from meshport.binding import Binding, RegisteredProduct
 from meshport.errors import (
@@ -39,6 +38,7 @@ from meshport.project.check import Contracts, check_process, unknown_inputs
 from meshport.project.contracts import check_contracts
 from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
+from meshport.version import __version__
 
 __all__ = ["Doctor"]
 

@@ -47,7 +47,7 @@ class PortRows:
         Args:
             until: files of which all events happened later are left out.
         """
-        return None if self.archive is None else self.archive.dataset(until, without=_BYTES)
+        return None if self.archive is None else self.archive.dataset(self.live.schema, until)
 
 
 def rows_of(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
+import pyarrow as pa
+
 from meshport.address import Address
 from meshport.columnar import arrow_schema, supports
 from meshport.errors import QueryError
@@ -30,30 +32,39 @@ class Answer:
     Args:
         reader: of the rows.
         left_out: how many messages of the port cannot be read and are in no view but `problems`.
+        failed: what DuckDB raises.
 
     Attributes:
         schema: a `pyarrow.Schema`.
     """
 
-    def __init__(self, reader: Any, left_out: int) -> None:
+    def __init__(self, reader: Any, left_out: int, failed: type[Exception]) -> None:
         self._reader = reader
+        self._failed = failed
         self.schema = reader.schema
         self.left_out = left_out
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield the rows as `pyarrow.RecordBatch`."""
-        yield from self._reader
+        """Yield the rows as `pyarrow.RecordBatch`.
+
+        Raises:
+            QueryError: a row cannot be computed, such as a text that is no number.
+        """
+        try:
+            yield from self._reader
+        except (self._failed, pa.ArrowException, OSError) as error:
+            raise QueryError(f"the answer ends with an error: {error}") from error
 
     def to_arrow(self) -> Any:
         """Return all rows as a `pyarrow.Table`."""
-        return self._reader.read_all()
+        return pa.Table.from_batches(self, schema=self.schema)
 
     def write_parquet(self, file: Path) -> None:
         """Write all rows to a Parquet file."""
         from pyarrow.parquet import ParquetWriter  # noqa: PLC0415 - of this form
 
         with ParquetWriter(file, self.schema, compression="zstd") as writer:
-            for batch in self._reader:
+            for batch in self:
                 writer.write_batch(batch)
 
     def to_pylist(self) -> list[dict[str, Any]]:
@@ -138,9 +149,12 @@ class Table:
         try:
             for name, made in views(self.binding, self.fields, parts, moment).items():
                 cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {made}")
-            (left_out,) = cursor.execute("SELECT count(*) FROM problems").fetchone() or (0,)
+            ((left_out,),) = cursor.execute("SELECT count(*) FROM problems").fetchall()
             asked = query or default_query(self.binding, self.fields, moment)
-            return Answer(cursor.execute(asked).fetch_record_batch(_AT_ONCE), left_out)
+            found = cursor.sql(asked)
+            if found is None:
+                raise QueryError(f"{asked!r} returns no rows", hint="a SELECT")
+            return Answer(found.to_arrow_reader(_AT_ONCE), left_out, self._failed)
         except self._failed as error:
             raise QueryError(
                 f"{self.binding.address} cannot be asked that: {error}",

@@ -151,11 +151,12 @@ def test_members_of_a_group_share_the_archive(mesh: Mesh, tmp_path: Path) -> Non
 
 
 def remove_most(mesh: Mesh, binding: Binding) -> None:
-    """Remove all records of each partition but the last ten."""
+    """Remove most records of each partition."""
     with Consumer(mesh.kafka) as looking:
         ends = looking.end_offsets(binding.topic)
-    before = [ClientPartition(binding.topic, each, end - 10) for each, end in ends.items()]
-    for done in AdminClient(mesh.kafka.client_properties({})).delete_records(before).values():
+    before = [ClientPartition(binding.topic, each, end - 40) for each, end in ends.items()]
+    admin = AdminClient(mesh.kafka.client_properties({}))  # answers come for as long as it is there
+    for done in admin.delete_records(before).values():
         done.result(timeout=PATIENCE_S)
 
 
@@ -201,7 +202,7 @@ def test_an_archive_that_cannot_be_opened_is_named(
     cut(binding, 5)
     with pytest.raises(HistoryMissing, match="the offsets 0 to 4"):
         subscriber(mesh, binding)
-    assert "is not read from its archive: there is no archive in file:///" in caplog.text
+    assert "has no archive in file:///" in caplog.text
     assert {each.levelno for each in caplog.records if "archive" in each.message} == {logging.WARNING}
 
 
@@ -289,7 +290,7 @@ def test_the_gate_proves_on_all_of_it(mesh: Mesh, port: Binding) -> None:
     assert (found.events, found.removed, found.span) == (130, 0, 130)
     sampled = prove(port, contract, mesh.registry, kafka=CONNECTIONS, sample=Sample(events=30, slices=6))
     assert sampled.sampled
-    assert sampled.events == 30
+    assert 12 <= sampled.events <= 30  # slices by offset and by time may be of the same events
 
 
 def test_a_rebuild_and_its_join_read_all_of_it(mesh: Mesh, tmp_path: Path) -> None:

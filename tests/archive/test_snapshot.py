@@ -14,7 +14,7 @@ from meshport.ports.publisher import Publisher
 from tests.archive.archives import archived
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
-from tests.ports.readings import cut, fill, numbers, take
+from tests.ports.readings import fill, numbers, take
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.kafka
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.kafka
 
 def compacted(mesh: Mesh, folder: Path | None, **port: Any) -> Binding:
     """A compacted port of two partitions, archived where there is a folder."""
-    archive = {} if folder is None else {"archive": {"store": folder.as_uri()}}
+    archive: dict[str, Any] = {} if folder is None else {"archive": {"store": folder.as_uri()}}
     return mesh.product(cleanup="compact", partitions=2, **archive, **port)
 
 
@@ -45,7 +45,6 @@ def test_each_key_comes_once_and_a_subscriber_goes_on(mesh: Mesh, tmp_path: Path
     retract(mesh, binding, "s6")
     if where == "archive":
         archived(mesh, binding, tmp_path)
-        cut(binding, 20)
     snapshot = Snapshot(binding.address, mesh.registry, kafka=CONNECTIONS)
     fill(mesh, binding.address, range(110, 120))
     assert sorted(numbers(snapshot)) == [90, 91, 92, 97, 98, 99, 104, 105]

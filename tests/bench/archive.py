@@ -58,7 +58,12 @@ def figures(millions: str = "1") -> Iterator[Figure]:
         open_test_mesh(Path(folder), cluster.bootstrap_servers) as mesh,
     ):
         store = Path(folder) / "archive"
-        port = {"key": "customer", "time": "ordered_at", "partitions": 4, "archive": {"store": store.as_uri()}}
+        port: dict[str, Any] = {
+            "key": "customer",
+            "time": "ordered_at",
+            "partitions": 4,
+            "archive": {"store": store.as_uri()},
+        }
         binding = mesh.product(ORDER, **port)
         say(f"{count:,} events are published first")
         _fill(binding, count)
@@ -79,7 +84,7 @@ def _measured(mesh: Mesh, binding: Binding, folder: Path, store: Path, count: in
     query_s = _seconds(lambda: asked.sql(_QUERY.format("log")).to_arrow().num_rows)
     events_s = _seconds(lambda: asked.sql(_QUERY.format("events")).to_arrow().num_rows)
     bare = f"read_parquet('{store}/**/*.parquet')"
-    bare_s = _seconds(lambda: len(duckdb.sql(_QUERY.format(bare)).fetchall()))
+    bare_s = _seconds(lambda: len(duckdb.execute(_QUERY.format(bare)).fetchall()))
     yield Figure(f"{name}: query of the log", query_s, "s", "DuckDB on the bare files", bare_s)
     yield Figure(f"{name}: query of the events, each once", events_s, "s", "DuckDB on the bare files", bare_s)
     replay_topic_s = _seconds(lambda: _replay(mesh, binding), count)
@@ -132,7 +137,7 @@ def _write_parquet(binding: Binding, file: Path, count: int) -> int:
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         while done < count:
             for message in reader.consume(5000, 1.0):
-                rows.append(fastavro.schemaless_reader(BytesIO(message.value()[PREFIX_BYTES:]), avro, None))
+                rows.append(fastavro.schemaless_reader(BytesIO((message.value() or b"")[PREFIX_BYTES:]), avro, None))
                 done += 1
             if len(rows) >= _MADE or done >= count:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
@@ -159,5 +164,6 @@ def _delete_all(mesh: Mesh, binding: Binding) -> None:
     with history_reader(mesh.kafka) as reader:
         partitions = reader.partitions(binding.topic)
     all_of_them = [TopicPartition(binding.topic, each, OFFSET_END) for each in partitions]
-    for each in AdminClient(mesh.kafka.client_properties({})).delete_records(all_of_them).values():
+    admin = AdminClient(mesh.kafka.client_properties({}))  # answers come for as long as it is there
+    for each in admin.delete_records(all_of_them).values():
         each.result(timeout=60)

@@ -157,8 +157,9 @@ def _keep_a_tenth(mesh: Mesh, binding: Binding) -> int:
     with Consumer(mesh.kafka) as looking:
         ends = looking.end_offsets(binding.topic)
     before = [ClientPartition(binding.topic, each, end * 9 // 10) for each, end in ends.items()]
-    for each in AdminClient(mesh.kafka.client_properties({})).delete_records(before).values():
-        each.result(timeout=_ANSWER_S)
+    admin = AdminClient(mesh.kafka.client_properties({}))  # answers come for as long as it is there
+    for done in admin.delete_records(before).values():
+        done.result(timeout=_ANSWER_S)
     return sum(ends.values()) - sum(each.offset for each in before)
 
 

@@ -65,8 +65,9 @@ def store(mesh: Mesh, binding: Binding, given: Iterable[Fact]) -> None:
     writer = EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
     messages = []
     for each in given:
-        data = None if each.cents is None else {"thing": each.thing, "at": each.at, "cents": each.cents}
-        value, headers = writer.message(data, id=each.id, time=each.at, recorded_time=each.recorded)
+        times: Any = {"id": each.id, "time": each.at, "recorded_time": each.recorded}
+        data = {"thing": each.thing, "at": each.at, "cents": each.cents}
+        value, headers = writer.tombstone(**times) if each.cents is None else writer.message(data, **times)
         messages.append(Message(binding.topic, each.thing.encode(), value, headers, None, 0))
     with Producer(mesh.kafka) as producer:
         producer.deliver(messages)
