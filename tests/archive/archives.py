@@ -41,8 +41,15 @@ def place_in(folder: Path) -> ArchivePlace:
 
 def archiver(mesh: Mesh, binding: Binding, folder: Path, *, rows: int = 1000, fatal: str | None = None) -> Archiver:
     """An archiver whose commits have about so many rows."""
+    return archiver_in(mesh, binding, place_in(folder), rows=rows, fatal=fatal)
+
+
+def archiver_in(
+    mesh: Mesh, binding: Binding, place: ArchivePlace, *, rows: int = 1000, fatal: str | None = None
+) -> Archiver:
+    """An archiver into a place."""
     columns = ArchiveColumns(binding, mesh.registry, parse_schema(binding.schema_text))
-    table = KilledTable.ensure(place_in(folder), binding, columns.schema)
+    table = KilledTable.ensure(place, binding, columns.schema)
     table.fatal = fatal
     return Archiver(binding, columns, table, mesh.kafka, CommitSize(rows=rows))
 
