@@ -67,15 +67,32 @@ class ArchivedMessage:
     Args:
         topic: that it was archived from.
         partition: of the topic.
-        record: what it is.
+        offset: in the partition.
+        timestamp: Kafka's type and the Unix time in ms.
+        key: its bytes, or None.
+        value: its bytes, or None for a retraction.
+        headers: names and values, in order.
     """
 
-    __slots__ = ("_partition", "_record", "_topic")
+    __slots__ = ("_headers", "_key", "_offset", "_partition", "_timestamp", "_topic", "_value")
 
-    def __init__(self, topic: str, partition: int, record: LogRecord) -> None:
+    def __init__(  # noqa: PLR0917 - made for each message: keywords would take as long again
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp: tuple[int, int],
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+    ) -> None:
         self._topic = topic
         self._partition = partition
-        self._record = record
+        self._offset = offset
+        self._timestamp = timestamp
+        self._key = key
+        self._value = value
+        self._headers = headers
 
     def topic(self) -> str:  # noqa: D102 - as of the client's message
         return self._topic
@@ -84,22 +101,22 @@ class ArchivedMessage:
         return self._partition
 
     def offset(self) -> int:  # noqa: D102 - as above
-        return self._record.offset
+        return self._offset
 
     def key(self) -> bytes | None:  # noqa: D102 - as above
-        return self._record.key
+        return self._key
 
     def value(self) -> bytes | None:  # noqa: D102 - as above
-        return self._record.value
+        return self._value
 
     def headers(self) -> Headers | None:  # noqa: D102 - as above
-        return self._record.headers or None
+        return self._headers or None
 
     def timestamp(self) -> tuple[int, int]:  # noqa: D102 - as above
-        return self._record.timestamp_type, self._record.timestamp_ms
+        return self._timestamp
 
     def error(self) -> None:  # noqa: D102 - as above
         return None
 
     def __len__(self) -> int:
-        return len(self._record.value or b"")
+        return len(self._value or b"")

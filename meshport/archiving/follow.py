@@ -22,6 +22,7 @@ from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.metrics.archive import ARCHIVED, LAST_COMMIT, WAITING
 from meshport.ports.scan import MOST_MESSAGES, history_reader
+from meshport.process.runtime.gc_tuning import infrequent_gc
 
 __all__ = ["Archiver", "CommitSize"]
 
@@ -145,9 +146,10 @@ class Archiver:
             RegistryUnavailable: the registry did not return the schema of a value.
         """
         ends = {each: end for each, (_, end) in self._consumer.bounds(self._binding.topic).items()}
-        while any(self._positions[each] < end for each, end in ends.items()):
-            self._read(_PAUSE_S)
-            self._commit_if(self._waiting.is_due(self._size))
+        with infrequent_gc():
+            while any(self._positions[each] < end for each, end in ends.items()):
+                self._read(_PAUSE_S)
+                self._commit_if(self._waiting.is_due(self._size))
         self._commit_if(bool(self._waiting.tables))
 
     def run(self, stop: threading.Event) -> None:
@@ -156,9 +158,10 @@ class Archiver:
         Raises:
             As `catch_up`.
         """
-        while not stop.is_set():
-            self._read(_PAUSE_S)
-            self._commit_if(self._waiting.is_due(self._size))
+        with infrequent_gc():
+            while not stop.is_set():
+                self._read(_PAUSE_S)
+                self._commit_if(self._waiting.is_due(self._size))
         self._commit_if(bool(self._waiting.tables))
 
     def _read(self, timeout_s: float) -> None:
