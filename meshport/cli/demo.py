@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.live import Live
-from rich.table import Table
+from rich.table import Table as Figures
 
 from meshport.address import Address
 from meshport.archive.place import VARIABLE as ARCHIVE_VARIABLE
@@ -135,11 +135,10 @@ def _ask(project: Project, mesh: LocalMesh) -> None:
         for port in one.product.output_ports:
             if port.archive is None or find_spec("duckdb") is None:
                 continue
-            from meshport.query import Moment  # noqa: PLC0415 - of the extra
-            from meshport.query import Table as PortTable  # noqa: PLC0415 - of the extra
+            from meshport.query import Moment, Table  # noqa: PLC0415 - of the extra
 
             address = one.product.address.at(port.name, port.major)
-            with PortTable(address, mesh.registry, kafka=mesh.cluster.config) as asked:
+            with Table(address, mesh.registry, kafka=mesh.cluster.config) as asked:
                 (whole,) = asked.sql(_WHOLE).to_pylist()
                 if not whole["events"]:
                     continue
@@ -251,9 +250,9 @@ def _standing(standing: ProductLag) -> str:
 
 def _table(
     standings: Sequence[ProductLag], sources: SourceProgress | None, before: dict[Address, tuple[float, int]]
-) -> Table:
+) -> Figures:
     world = f"world time {sources.world:%Y-%m-%d %H:%M}" if sources and sources.world else "starting"
-    drawn = Table(
+    drawn = Figures(
         "product", "stored", "a second", "waiting", "late", "quarantined", box=None, title=world, title_justify="left"
     )
     now = time.monotonic()

@@ -45,6 +45,7 @@ _REGISTRY: Final = "registry"
 _ACCESS: Final = "access"
 _OBSERVE: Final = "observe"
 _ARCHIVE: Final = "archive"
+_COMMIT_EVERY_S: Final = "5"
 # Every variable about a Kafka cluster begins with it.
 _VARIABLES: Final = "MESHPORT_KAFKA"
 
@@ -177,7 +178,8 @@ class LocalMesh:
         declared = any(port.archive is not None for each in project.products for port in each.product.output_ports)
         if not declared or find_spec("pyiceberg") is None:
             return
-        command = ["archive", "run", "--registry", self.registry_url, *self._measured(_ARCHIVE)]
+        command = ["archive", "run", "--commit-every", _COMMIT_EVERY_S, "--registry", self.registry_url]
+        command += self._measured(_ARCHIVE)
         if operator := self.cluster.principals.get(OPERATOR):
             command += ["--kafka-config", str(operator)]
         self.processors.keep(_ARCHIVE, [sys.executable, "-m", "meshport", *command], cwd=project.root)

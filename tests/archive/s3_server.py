@@ -79,7 +79,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     server = S3Server(f"http://127.0.0.1:{port}", objects)
     settings.write_text(_SETTINGS.format(key=_KEY, secret=_SECRET, endpoint=server.endpoint, folder=objects))
     java = find_java().executable
-    command = [java, "-Xmx256m", "-DLOG_LEVEL=warn", "-cp", classes.read_text()]
+    command: list[str | Path] = [java, "-Xmx256m", "-DLOG_LEVEL=warn", "-cp", classes.read_text()]
     with (folder / "s3proxy.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "org.gaul.s3proxy.Main", "--properties", settings], stdout=log, stderr=log

@@ -46,6 +46,7 @@ ALL: Final = {
     "run": [ORDERS],
     "publish": [ORDERS, "--from", "orders.jsonl"],
     "tail": [ORDERS, "--from-beginning", "--until-end"],
+    "query": [ORDERS],
     "replay now": [ORDERS],
     "replay start": [ORDERS, "--purpose", "to look at it"],
     "archive run": [ORDERS, "--once"],

@@ -98,6 +98,7 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "archive run": [address, "--once"],
         "archive verify": [address],
         "archive restore": [address, "--to", "again"],
+        "query": [address],
         "quarantine": [address],
         "redrive": [address],
         "lag": [address],

@@ -9,10 +9,13 @@ import re
 import shlex
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshport.address import Address
+from meshport.event import Event
+from meshport.ports.publisher import Publisher
 from meshport.query.views import ABOUT
 from tests.cli.conftest import cli as cli  # noqa: PLC0414 - pytest finds a fixture by its name here
 from tests.cli.running import Run, on
@@ -22,7 +25,7 @@ from tests.mesh_session import Mesh
 
 TEXT = (Path(__file__).parents[2] / "docs" / "query.md").read_text(encoding="utf-8")
 (SHELL,) = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-(PROGRAM,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+PROGRAM, SNAPSHOT = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,26 @@ def test_the_program(mesh: Mesh, address: Address) -> None:
     with redirect_stdout(io.StringIO()) as said:
         exec(PROGRAM, {"registry_url": mesh.url, "address": address, "kafka": CONNECTIONS})
     assert said.getvalue() == "airport-0 27\nairport-1 28\nairport-2 29\n"
+
+
+@pytest.mark.kafka
+def test_the_snapshot(mesh: Mesh) -> None:
+    """The latest departure of each airport, and then a later one, which the test publishes once the subscriber is there."""
+    port = departures(mesh, cleanup="compact")
+    kept = list[Event]()
+
+    def keep(event: Event) -> None:
+        kept.append(event)
+        if len(kept) == 3:
+            with Publisher(port, mesh.registry, kafka=CONNECTIONS) as publisher:
+                publisher.publish({"origin": "airport-0", "delay": 99})
+        if len(kept) == 4:
+            scope["subscriber"].stop()
+
+    scope: dict[str, Any] = {"registry_url": mesh.url, "address": port, "kafka": CONNECTIONS, "keep": keep}
+    exec(SNAPSHOT, scope)
+    assert sorted(each.data["delay"] for each in kept[:3]) == [27, 28, 29]
+    assert kept[3].data["delay"] == 99
 
 
 def test_the_columns() -> None:

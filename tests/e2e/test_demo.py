@@ -29,6 +29,13 @@ def test_the_demo_agrees_though_a_processor_is_killed(tmp_path: Path) -> None:
     assert "listening/sessions was killed by SIGKILL; it starts again in 0.5 s" in said
     assert re.search(r"\n4 of 4 derived products equal the recount of [\d,]{5,} source events\n$", said), said
     assert said.count("equals the recount") == 4
+    asked = re.search(
+        r"player/plays/events@1 was asked: ([\d,]+) of ([\d,]+) events had happened by .*; ([\d,]+) offsets are", said
+    )
+    assert asked, said
+    then, whole, archived = (int(each.replace(",", "")) for each in asked.groups())
+    assert 0 < then < whole
+    assert archived > 0
 
 
 def _is_measured(url: str) -> bool:

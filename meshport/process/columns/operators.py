@@ -23,7 +23,7 @@ from meshport.process.columns.columnar_records import (
 from meshport.process.columns.expressions import Compiled, Doubt, NotColumnar, compile_columns, truth
 from meshport.process.logic.expression import Expression
 from meshport.process.logic.operators import Derive, Drop, Filter, Flatten, Join, Operator, Rename, Select
-from meshport.process.wire.tables import Table
+from meshport.process.wire.tables import TableRows
 from meshport.schema import Schema
 
 Step = Callable[[ColumnarRecords], ColumnarRecords]
@@ -38,7 +38,7 @@ class JoinedTable:
         schema: the current schema of its port.
     """
 
-    def __init__(self, table: Table, schema: Schema) -> None:
+    def __init__(self, table: TableRows, schema: Schema) -> None:
         self.table = table
         self.schema = schema
 

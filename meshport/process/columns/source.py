@@ -38,7 +38,7 @@ from meshport.process.wire.input import PartitionMessages
 from meshport.process.wire.messages import late
 from meshport.process.wire.partitioner import KeyPartition
 from meshport.process.wire.plan import Plan, SourcePlan
-from meshport.process.wire.tables import Table
+from meshport.process.wire.tables import TableRows
 from meshport.schema import Schema, parse_schema
 
 _MAX_HALVINGS: Final = 24
@@ -120,7 +120,7 @@ class ColumnarSource:
         source: SourcePlan,
         partition: int,
         reader: ColumnReader,
-        tables: Mapping[Address, Table],
+        tables: Mapping[Address, TableRows],
         rows: StateRows,
         clock: Watermark,
         group: GroupProcessor | None,

@@ -42,7 +42,7 @@ from meshport.process.wire.input import InputMessage
 from meshport.process.wire.logs import rebuild_hint, recorded_ids, refuse_other_logs, state_topics
 from meshport.process.wire.messages import with_bytes
 from meshport.process.wire.plan import Plan, StageTopics
-from meshport.process.wire.tables import Table
+from meshport.process.wire.tables import TableRows
 
 _log: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -138,7 +138,7 @@ class Worker:
         self._ids: dict[str, str] | None = None
         self._readers = event_readers(plan, schemas)
         self._tables = {
-            address: Table(binding, self._readers[binding.topic]) for address, binding in plan.tables.items()
+            address: TableRows(binding, self._readers[binding.topic]) for address, binding in plan.tables.items()
         }
         self._restores = RestoreMeasures(plan.output.address)
         self._stages: dict[TopicPartition, PartitionStage] = {}

@@ -47,7 +47,7 @@ from meshport.process.wire.messages import RedrivenEvent, late, quarantined, rea
 from meshport.process.wire.outputs import Outputs
 from meshport.process.wire.partitioner import KeyPartition
 from meshport.process.wire.plan import Plan, SourcePlan
-from meshport.process.wire.tables import Table
+from meshport.process.wire.tables import TableRows
 
 if TYPE_CHECKING:
     from meshport.process.columns.source import ColumnarSource, ComputedSpan
@@ -79,7 +79,7 @@ class SourceStage(PartitionStage):
         state: tuple[StateRows, Checkpoint],
         *,
         reader: EventReader | CalendarReader,
-        tables: Mapping[Address, Table],
+        tables: Mapping[Address, TableRows],
         columns: ColumnReader | None = None,
     ) -> None:
         rows, checkpoint = state

@@ -67,7 +67,7 @@ class _Versions:
         return self.rows[index - 1] if index else None
 
 
-class Table:
+class TableRows:
     """All rows of one compacted port, by record key.
 
     Args:
