@@ -53,6 +53,11 @@ class OpenArchives:
         """Return the table of a port's topic; None where it has no archive, or one that cannot be opened."""
         return self._table(topic)
 
+    def refresh(self, topic: str) -> None:
+        """See what was archived of a topic since."""
+        if (table := self._table(topic)) is not None:
+            table.refresh()
+
     def extended(self, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
         """Return (first offset, end offset) of each partition, of the archive and the topic together.
 
@@ -114,11 +119,11 @@ class OpenArchives:
         if table is None:
             return None
         archived = table.archived
-        if any(each not in archived or archived[each].end < end for each, end in ends.items()):
-            now = time.monotonic()
-            if now - self._refreshed[topic] > _REFRESH_S:
-                table.refresh()
-                self._refreshed[topic] = now
+        short = any(each not in archived or archived[each].end < end for each, end in ends.items())
+        now = time.monotonic()
+        if short and now - self._refreshed[topic] > _REFRESH_S:
+            table.refresh()
+            self._refreshed[topic] = now
         return table
 
     def _table(self, topic: str) -> ArchiveTable | None:

@@ -214,6 +214,9 @@ class LogReader(Consumer):
             return self._of_topic(super().read(limit, timeout_s))
         except HistoryMissing as error:
             partition = TopicPartition(error.topic or "", error.partition or 0)
+            if not self._archives.has(partition.topic):
+                raise
+            self._archives.refresh(partition.topic)
             asked = error.asked if isinstance(error.asked, int) else 0
             high = super().bounds(partition.topic, [partition.partition])[partition.partition][1]
             one = self._archived(partition, asked, high)

@@ -16,7 +16,9 @@ from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 
 from meshport import AsyncSubscriber
+from meshport.archive.open_archives import OpenArchives
 from meshport.archive.reader import LogReader
+from meshport.archive.upkeep import compact, expire
 from meshport.binding import Binding
 from meshport.errors import HistoryMissing
 from meshport.gate.proof import prove
@@ -182,6 +184,24 @@ def test_a_reader_of_the_topic_whom_retention_overtakes(mesh: Mesh, port: Bindin
     cut(port, 145)
     with subscriber(mesh, port, group=group) as reading:
         assert numbers(take(reading, 45)) == [*range(115, 160)]
+
+
+def test_files_that_are_removed_while_they_are_read(
+    mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader whose snapshot has expired, with its files, reads on in those that replaced them."""
+    binding = declared(mesh, tmp_path)
+    for begin in range(0, 600, 50):
+        fill(mesh, binding.address, range(begin, begin + 50))
+        table = archived(mesh, binding, tmp_path)
+    monkeypatch.setattr("meshport.archive.table._BYTES", 1)  # a message at a time is read
+    reading = OpenArchives([binding]).read(TopicPartition(binding.topic, 0), 0)
+    first = [next(reading) for _ in range(10)]
+    assert compact(table._table) > 0
+    assert expire(table._table, timedelta()) > 0
+    rest = [*reading]
+    offsets = [each.offset() for _, messages in [*first, *rest] for each in messages]
+    assert offsets == [*range(600)]
 
 
 def test_a_gap_between_the_archive_and_the_topic_is_named(mesh: Mesh, port: Binding) -> None:

@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--relays", type=int, default=100, help="kills of relays, on each database (%(default)s)")
     parser.add_argument("--archived", type=int, default=100, help="kills of an archiver (%(default)s)")
+    parser.add_argument("--store", choices=["folder", "s3"], default="folder", help="where it archives (%(default)s)")
     parser.add_argument("--replays", type=int, default=50, help="kills, for each output of a replay (%(default)s)")
     parser.add_argument("--events", type=int, default=2_000_000, help="that are replayed (%(default)s)")
     parser.add_argument("--rows", type=int, default=50_000, help="of an outbox, on each database (%(default)s)")
@@ -170,7 +171,7 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
             replayed = replays.ReplayCampaign(asked.replays, asked.events, seed)
             yield "replay", partial(replays.run, replayed)
         case "archive":
-            yield "archive", partial(archive.run, archive.ArchiveCampaign(asked.archived, seed=seed))
+            yield "archive", partial(archive.run, archive.ArchiveCampaign(asked.archived, store=asked.store, seed=seed))
         case "chart":
             yield "chart", chart.run
         case "defects":

@@ -36,6 +36,7 @@ from meshport.ports.publisher import Publisher
 from meshport.ports.scan import read_topic
 from meshport.ports.subscriber import Subscriber
 from tests.archive.killed import POINTS, TIDIED
+from tests.archive.s3_server import make_bucket, s3_server
 from tests.campaigns.outcome import Outcome, say
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh, open_test_mesh
@@ -52,11 +53,13 @@ class ArchiveCampaign:
     Attributes:
         kills: of the archiver.
         rate: events that are published in a second meanwhile.
+        store: `folder`, or `s3` for S3Proxy.
         seed: of all that is drawn.
     """
 
     kills: int
     rate: int = 5000
+    store: str = "folder"
     seed: int = 1
 
 
@@ -68,9 +71,9 @@ def run(asked: ArchiveCampaign) -> list[Outcome]:
         tempfile.TemporaryDirectory() as folder,
         EmbeddedKafka(cache_dir=cache) as kafka,
         open_test_mesh(Path(folder), kafka.bootstrap_servers) as mesh,
+        _store(asked.store, Path(folder)) as declared,
     ):
-        store = Path(folder) / "archive"
-        binding = mesh.product(name="archived", archive={"store": store.as_uri()})
+        binding = mesh.product(name="archived", archive=declared)
         dice, kills = random.Random(asked.seed), Counter[str]()
         with _publishing(mesh, binding, asked.rate):
             while kills.total() < asked.kills:
@@ -81,6 +84,18 @@ def run(asked: ArchiveCampaign) -> list[Outcome]:
                     kills[point] += 1
         _archive(mesh, binding)
         return _outcomes(mesh, binding, kills, begun)
+
+
+@contextmanager
+def _store(kind: str, folder: Path) -> Iterator[dict[str, str]]:
+    """What a port declares to be archived there."""
+    if kind == "folder":
+        yield {"store": (folder / "archive").as_uri()}
+        return
+    with s3_server(folder) as server:
+        os.environ.update(server.variables)
+        make_bucket(server)
+        yield {"store": server.store, "catalog": f"sqlite:///{folder / 'catalog.db'}"}
 
 
 @contextmanager
