@@ -2,6 +2,7 @@
 
     rows       the rows of a port up to a boundary: files of its archive, and what its topic has behind them
     moment     which of them count: as of a time, as it was known at a time
+    defaults   of fields that older rows do not have
     views      the views that SQL sees
     table      a port as a table
 

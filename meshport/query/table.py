@@ -15,9 +15,10 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.history import Missing
 from meshport.ports.subscriber import Mesh
+from meshport.query.defaults import defaults_of
 from meshport.query.moment import Moment
 from meshport.query.rows import rows_of
-from meshport.query.views import ARCHIVED, LIVE, default_query, views
+from meshport.query.views import ARCHIVED, LIVE, default_query, quoted, views
 from meshport.schema import parse_schema
 
 __all__ = ["Answer", "Table"]
@@ -119,9 +120,14 @@ class Table:
         self.fields: list[str] = arrow_schema(contract).names
         self._rows = rows_of(self.binding, mesh, kafka.to(self.binding), missing, progress)
         self.ends = self._rows.ends
+        self._expressions = {each: quoted(each) for each in self.fields}
         self._failed = duckdb.Error
         self._database = duckdb.connect()
         self._database.execute("SET TimeZone = 'UTC'")
+        if (archived := self._rows.archived(None)) is not None:
+            self._database.register(ARCHIVED, archived)
+            ids = self._database.execute(f"SELECT DISTINCT _schema_id FROM {ARCHIVED}").fetchall()
+            self._expressions |= defaults_of(contract, mesh, [each for (each,) in ids if each is not None])
 
     @property
     def archived_offsets(self) -> int:
@@ -147,7 +153,7 @@ class Table:
             cursor.register(ARCHIVED, archived)
             parts.insert(0, ARCHIVED)
         try:
-            for name, made in views(self.binding, self.fields, parts, moment).items():
+            for name, made in views(self.binding, self._expressions, parts, moment).items():
                 cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {made}")
             ((left_out,),) = cursor.execute("SELECT count(*) FROM problems").fetchall()
             asked = query or default_query(self.binding, self.fields, moment)

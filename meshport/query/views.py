@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from meshport.binding import Binding
 from meshport.errors import QueryError
 from meshport.query.moment import Moment
 
-__all__ = ["ABOUT", "ARCHIVED", "LIVE", "default_query", "views"]
+__all__ = ["ABOUT", "ARCHIVED", "LIVE", "default_query", "quoted", "views"]
 
 ARCHIVED: Final = "_archived"
 """The name of the archived rows."""
@@ -33,7 +33,7 @@ _COMPACT: Final = "compact"
 _ORDER: Final = "_time DESC, _recorded DESC, _partition DESC, _offset DESC"
 
 
-def views(binding: Binding, fields: Sequence[str], parts: Sequence[str], moment: Moment) -> dict[str, str]:
+def views(binding: Binding, fields: Mapping[str, str], parts: Sequence[str], moment: Moment) -> dict[str, str]:
     """Return the views, in the order in which they are made: name and query.
 
     | View | |
@@ -46,7 +46,7 @@ def views(binding: Binding, fields: Sequence[str], parts: Sequence[str], moment:
 
     Args:
         binding: of the port.
-        fields: of the contract.
+        fields: of the contract, each with the expression for it.
         parts: the names of the relations of which the port's rows are made.
         moment: what is asked.
 
@@ -60,8 +60,9 @@ def views(binding: Binding, fields: Sequence[str], parts: Sequence[str], moment:
                 address=str(binding.address),
                 hint=f"its fields are {', '.join(fields)}",
             )
-    columns = ", ".join(map(_quoted, (*fields, *ABOUT)))
-    rows = " UNION ALL BY NAME ".join(f"SELECT {columns}, _problem FROM {each}" for each in parts)
+    columns = ", ".join(map(quoted, (*fields, *ABOUT)))
+    read = ", ".join(f"{expression} AS {quoted(name)}" for name, expression in fields.items())
+    rows = " UNION ALL BY NAME ".join(f"SELECT {read}, {', '.join(ABOUT)}, _problem FROM {each}" for each in parts)
     bounds = [
         f"{column} <= TIMESTAMPTZ {_text(at.isoformat(sep=' '))}"
         for column, at in (("_time", moment.as_of), ("_recorded", moment.known_at))
@@ -92,7 +93,7 @@ def views(binding: Binding, fields: Sequence[str], parts: Sequence[str], moment:
 
 def _keys(binding: Binding, moment: Moment) -> str | None:
     if moment.latest_by and tuple(moment.latest_by) != tuple(binding.key):
-        return ", ".join(map(_quoted, moment.latest_by))
+        return ", ".join(map(quoted, moment.latest_by))
     return "_key" if binding.key else None
 
 
@@ -109,11 +110,12 @@ def default_query(binding: Binding, fields: Sequence[str], moment: Moment) -> st
         if moment.latest_by or binding.cleanup == _COMPACT
         else "events"
     )
-    columns = [*(["_interval"] if view == "series" else []), *map(_quoted, fields), "_time"]
+    columns = [*(["_interval"] if view == "series" else []), *map(quoted, fields), "_time"]
     return f"SELECT {', '.join(columns)} FROM {view} ORDER BY _time, _partition, _offset"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return the name of a column as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -191,8 +191,8 @@ def test_files_that_are_removed_while_they_are_read(
 ) -> None:
     """A reader whose snapshot has expired, with its files, reads on in those that replaced them."""
     binding = declared(mesh, tmp_path)
-    for begin in range(0, 600, 50):
-        fill(mesh, binding.address, range(begin, begin + 50))
+    for begin in range(0, 120, 10):
+        fill(mesh, binding.address, range(begin, begin + 10))
         table = archived(mesh, binding, tmp_path)
     monkeypatch.setattr("meshport.archive.table._BYTES", 1)  # a message at a time is read
     reading = OpenArchives([binding]).read(TopicPartition(binding.topic, 0), 0)
@@ -201,7 +201,7 @@ def test_files_that_are_removed_while_they_are_read(
     assert expire(table._table, timedelta()) > 0
     rest = [*reading]
     offsets = [each.offset() for _, messages in [*first, *rest] for each in messages]
-    assert offsets == [*range(600)]
+    assert offsets == [*range(120)]
 
 
 def test_a_gap_between_the_archive_and_the_topic_is_named(mesh: Mesh, port: Binding) -> None:

@@ -13,11 +13,12 @@ from meshport.binding import Binding
 from meshport.errors import HistoryMissing, QueryError
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.history import Missing
+from meshport.ports.publisher import Publisher
 from meshport.query import Moment, Table
 from tests.archive.archives import archived
 from tests.connections import CONNECTIONS
-from tests.mesh_session import Mesh
-from tests.ports.readings import cut, fill
+from tests.mesh_session import READING, Mesh
+from tests.ports.readings import cut, fill, reading
 from tests.query.facts import BEGIN, PRICE, answer, facts, recount, store
 
 pytestmark = pytest.mark.kafka
@@ -131,20 +132,29 @@ def test_rows_that_are_nowhere_are_named(mesh: Mesh) -> None:
 
 
 def test_a_new_field_is_there_in_all_rows(mesh: Mesh, tmp_path: Path) -> None:
-    """Rows of before it are null there, in files of the archive that have no such column as well."""
-    from tests.mesh_session import READING  # noqa: PLC0415 - of this test
-
+    """Rows of before it have its default, in files of the archive that have no such column as well."""
     binding = mesh.product(READING, key="sensor", time="at", archive={"store": tmp_path.as_uri()})
     fill(mesh, binding.address, range(3))
     archived(mesh, binding, tmp_path)
-    wider = {**READING, "fields": [*READING["fields"], {"name": "place", "type": ["null", "string"], "default": None}]}
+    wider = {
+        **READING,
+        "fields": [
+            *READING["fields"],
+            {"name": "place", "type": ["null", "string"], "default": None},
+            {"name": "unit", "type": "string", "default": "it's C"},
+            {"name": "digits", "type": ["int", "null"], "default": 2},
+        ],
+    }
     grown = mesh.evolve(binding, wider)
-    fill(mesh, grown.address, range(3, 5))
+    with Publisher(grown.address, mesh.registry, kafka=CONNECTIONS) as publisher:
+        for number in (3, 4):
+            publisher.publish(reading(number) | {"place": None, "unit": "it's C", "digits": 2})
+    query = "SELECT place, unit, digits, count(*) AS n FROM events GROUP BY ALL"
     with table(mesh, grown) as asked:
-        assert [each["place"] for each in asked.sql().to_pylist()] == [None] * 5
+        assert {tuple(each.values()) for each in asked.sql(query).to_pylist()} == {(None, "it's C", 2, 5)}
     archived(mesh, grown, tmp_path)
     with table(mesh, grown) as asked:
-        assert [each["place"] for each in asked.sql().to_pylist()] == [None] * 5
+        assert {tuple(each.values()) for each in asked.sql(query).to_pylist()} == {(None, "it's C", 2, 5)}
 
 
 @pytest.mark.parametrize(
