@@ -1,9 +1,9 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [PART ...]`.
 
-The parts are kills, outages, faults, storm, readers, replay, archive, outbox, debezium, backup, versions, chart, defects,
-repeated, image and compose. Without one it runs all of them, which takes an hour or more on two cores, and prints a table at
-the end. Its exit code is 1 if a ledger found something, a kill was not made, a defect was not caught or a test failed. A part
-that ends by an error is WRONG in the table, and the others run all the same.
+The parts are kills, outages, faults, storm, readers, replay, archive, archive-readers, outbox, debezium, backup, versions, chart,
+defects, repeated, image and compose. Without one it runs all of them, which takes an hour or more on two cores, and prints a
+table at the end. Its exit code is 1 if a ledger found something, a kill was not made, a defect was not caught or a test failed.
+A part that ends by an error is WRONG in the table, and the others run all the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 from tests.campaigns import (
     archive,
+    archive_readers,
     backups,
     chart,
     compose,
@@ -47,6 +48,7 @@ PARTS: Final = (
     "readers",
     "replay",
     "archive",
+    "archive-readers",
     "outbox",
     "debezium",
     "backup",
@@ -172,6 +174,8 @@ def _jobs(part: str, asked: argparse.Namespace) -> Iterator[tuple[str, Job]]:
             yield "replay", partial(replays.run, replayed)
         case "archive":
             yield "archive", partial(archive.run, archive.ArchiveCampaign(asked.archived, store=asked.store, seed=seed))
+        case "archive-readers":
+            yield "archive-readers", partial(archive_readers.run, 200_000)
         case "chart":
             yield "chart", chart.run
         case "defects":
