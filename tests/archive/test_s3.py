@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyiceberg.utils.config import Config
 
 from meshport.archive.place import ArchivePlace
 from meshport.archive.table import ArchiveTable
@@ -36,6 +37,8 @@ def test_an_archive_in_an_object_store(
     """It equals the topic, is read before it by a subscriber, and asked by SQL; its files are objects of the bucket."""
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)
+    # pyiceberg reads the environment when it is imported, which an earlier test may have done.
+    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())
     make_bucket(server)
     declared = {"store": server.store, "catalog": f"sqlite:///{tmp_path / 'catalog.db'}"}
     binding = mesh.product(partitions=1, archive=declared)
