@@ -89,7 +89,7 @@ def _spark(table: str) -> list[dict[str, Any]]:
         wanted = ["-q", "-B", "-f", str(_POM), "dependency:build-classpath"]
         subprocess.run([program("mvn"), *wanted, f"-Dmdep.outputFile={classes}"], check=True)
         jars = classes.read_text().replace(":", ",")
-    command = [environment("pyspark") / "python", _PROGRAM, jars, table, _QUERY]
+    command: list[str | Path] = [environment("pyspark") / "python", _PROGRAM, jars, table, _QUERY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
