@@ -19,10 +19,10 @@ HEADERS: Final = pa.list_(pa.struct([pa.field("name", pa.string()), pa.field("va
 """The headers of a message, in order."""
 LOG: Final = pa.schema(
     [
-        pa.field("_partition", pa.int32(), nullable=False),
-        pa.field("_offset", pa.int64(), nullable=False),
-        pa.field("_timestamp", INSTANT),
-        pa.field("_timestamp_type", pa.int32(), nullable=False),
+        pa.field("_kafka_partition", pa.int32(), nullable=False),
+        pa.field("_kafka_offset", pa.int64(), nullable=False),
+        pa.field("_kafka_timestamp", INSTANT),
+        pa.field("_kafka_timestamp_type", pa.int32(), nullable=False),
         pa.field("_key", pa.binary()),
         pa.field("_value", pa.binary()),
         pa.field("_headers", HEADERS),
@@ -32,12 +32,12 @@ LOG: Final = pa.schema(
         pa.field("_id", pa.string()),
         pa.field("_time", INSTANT),
         pa.field("_recorded", INSTANT),
-        pa.field("_deleted", pa.bool_(), nullable=False),
+        pa.field("_retracted", pa.bool_(), nullable=False),
         pa.field("_problem", pa.string()),
     ]
 )
 """The columns that every archive has; `meshport.archiving.columns` says what each is."""
-_READ: Final = ("_offset", "_timestamp_type", "_key", "_value", "_problem")
+_READ: Final = ("_kafka_offset", "_kafka_timestamp_type", "_key", "_value", "_problem")
 _NO_TIMESTAMP: Final = -1
 
 
@@ -67,7 +67,7 @@ def messages_of(rows: Any, topic: str, partition: int) -> list[ReceivedMessage]:
 
 def _parts(rows: Any) -> Iterator[tuple[int, int, int, bytes | None, bytes | None, Headers, str | None]]:
     """Yield (offset, timestamp type, timestamp in ms, key, value, headers, problem) of each row."""
-    micros = rows.column("_timestamp").cast("int64").to_pylist()
+    micros = rows.column("_kafka_timestamp").cast("int64").to_pylist()
     columns = [rows.column(each).to_pylist() for each in _READ]
     for (offset, kind, key, value, problem), at, headers in zip(
         zip(*columns, strict=True), micros, _headers(rows.column("_headers")), strict=True

@@ -251,9 +251,11 @@ class ArchiveTable:
         """
         since = (_EPOCH + timedelta(milliseconds=timestamp_ms)).isoformat(timespec="milliseconds")
         # No greatest end is given: it is of another partition, and most offsets of the last files would be left out by few.
-        rows = self._table.scan(f"_timestamp >= '{since}'", selected_fields=("_partition", "_offset")).to_arrow()
-        found = rows.group_by("_partition").aggregate([("_offset", "min")])
-        first = dict(zip(found["_partition"].to_pylist(), found["_offset_min"].to_pylist(), strict=True))
+        rows = self._table.scan(
+            f"_kafka_timestamp >= '{since}'", selected_fields=("_kafka_partition", "_kafka_offset")
+        ).to_arrow()
+        found = rows.group_by("_kafka_partition").aggregate([("_kafka_offset", "min")])
+        first = dict(zip(found["_kafka_partition"].to_pylist(), found["_kafka_offset_min"].to_pylist(), strict=True))
         return {each: first[each] for each, end in ends.items() if each in first and first[each] < end}
 
     def dataset(self, columns: Any, until: datetime | None = None) -> Any:
@@ -293,18 +295,22 @@ class ArchiveTable:
         if whole is None:
             return
         within = reduce(or_, (_in_range(each, *bounds) for each, bounds in ranges.items()))
-        keys = ["_partition", "_key"]
+        keys = ["_kafka_partition", "_key"]
         parts = [
-            part.to_table(columns=[*keys, "_offset"], filter=within).group_by(keys).aggregate([("_offset", "max")])
+            part.to_table(columns=[*keys, "_kafka_offset"], filter=within)
+            .group_by(keys)
+            .aggregate([("_kafka_offset", "max")])
             for part in whole.get_fragments()
         ]
-        last = pa.concat_tables(parts).group_by(keys).aggregate([("_offset_max", "max")])
-        wanted = _places(last["_partition"], last["_offset_max_max"])
-        for batch in whole.to_batches(filter=within & ~compute.field("_deleted"), batch_size=_ROWS):
+        last = pa.concat_tables(parts).group_by(keys).aggregate([("_kafka_offset_max", "max")])
+        wanted = _places(last["_kafka_partition"], last["_kafka_offset_max_max"])
+        for batch in whole.to_batches(filter=within & ~compute.field("_retracted"), batch_size=_ROWS):
             rows = pa.Table.from_batches([batch])
-            rows = rows.filter(compute.is_in(_places(rows["_partition"], rows["_offset"]), value_set=wanted))
+            rows = rows.filter(
+                compute.is_in(_places(rows["_kafka_partition"], rows["_kafka_offset"]), value_set=wanted)
+            )
             for each in ranges:
-                yield from messages_of(rows.filter(compute.equal(rows["_partition"], each)), topic, each)
+                yield from messages_of(rows.filter(compute.equal(rows["_kafka_partition"], each)), topic, each)
 
     def log(self, partition: int, begin: int, end: int, size: int = _ROWS) -> Iterator[tuple[int, int, Any]]:
         """Yield the log of a partition in ranges of offsets: first offset, end, and the columns of the log in order.
@@ -332,13 +338,13 @@ class ArchiveTable:
             part = whole.update(row_filter=self._table.scan(_offsets(partition, first, last)).row_filter)
             scan = ArrowScan(part.table_metadata, part.io, part.projection(), part.row_filter, part.case_sensitive)
             rows = scan.to_table([task for task, low, high in bounds if low < last and high >= first])
-            yield first, last, rows.sort_by("_offset")
+            yield first, last, rows.sort_by("_kafka_offset")
 
     def _bounds(self, file: Any) -> tuple[int, int]:
         """Return the least and the greatest offset of a data file, of all its partitions."""
         from pyiceberg.conversions import from_bytes  # noqa: PLC0415 - of the extra
 
-        field = self._table.schema().find_field("_offset")
+        field = self._table.schema().find_field("_kafka_offset")
         low, high = file.lower_bounds.get(field.field_id), file.upper_bounds.get(field.field_id)
         if low is None or high is None:  # a file of an engine that keeps none
             return 0, _LAST
@@ -346,12 +352,12 @@ class ArchiveTable:
 
 
 def _offsets(partition: int, begin: int, end: int) -> str:
-    return f"_partition = {partition} and _offset >= {begin} and _offset < {end}"
+    return f"_kafka_partition = {partition} and _kafka_offset >= {begin} and _kafka_offset < {end}"
 
 
 def _in_range(partition: int, begin: int, end: int) -> Any:
-    offset = compute.field("_offset")
-    return (compute.field("_partition") == partition) & (offset >= begin) & (offset < end)
+    offset = compute.field("_kafka_offset")
+    return (compute.field("_kafka_partition") == partition) & (offset >= begin) & (offset < end)
 
 
 def _places(partitions: Any, offsets: Any) -> Any:

@@ -36,7 +36,9 @@ def compact(table: Any) -> int:
         if len(files) < MANY or sum(files) > MOST_BYTES:
             continue
         within = _within(day)
-        rows = table.scan(within).to_arrow().sort_by([("_partition", "ascending"), ("_offset", "ascending")])
+        rows = (
+            table.scan(within).to_arrow().sort_by([("_kafka_partition", "ascending"), ("_kafka_offset", "ascending")])
+        )
         table.overwrite(rows, within)
         replaced += len(files)
     return replaced

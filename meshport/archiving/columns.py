@@ -2,12 +2,12 @@
 
 | Column | |
 |---|---|
-| `_partition`, `_offset` | of the message |
-| `_timestamp`, `_timestamp_type` | Kafka's, in ms; 1 is the time of creation, 2 that of the append |
+| `_kafka_partition`, `_kafka_offset` | of the message |
+| `_kafka_timestamp`, `_kafka_timestamp_type` | Kafka's, in ms; 1 is the time of creation, 2 that of the append |
 | `_key`, `_value`, `_headers` | as bytes; a null value is a retraction |
 | `_schema_id`, `_fingerprint` | of the schema that the value names: the registry's number, and the identity |
 | `_source`, `_id`, `_time`, `_recorded` | of the CloudEvent; where it has no times, they are Kafka's timestamp |
-| `_deleted` | whether it is a retraction: it has no value |
+| `_retracted` | whether it is a retraction: it has no value |
 | `_problem` | why the contract's columns are null although there is a value |
 
 Then come the fields of the contract. Iceberg has no decimals of more than 38 digits (they are text) and no milliseconds (they are
@@ -40,6 +40,10 @@ _log: Final = logging.getLogger(__name__)
 
 _LARGEST_DECIMAL: Final = 38
 _SOURCE: Final = "ce_source"
+# Iceberg's own columns (specification, "Reserved Field IDs"): an engine refuses a table that has another of such a name.
+_OF_ICEBERG: Final = frozenset(
+    {"_file", "_pos", "_deleted", "_spec_id", "_partition", "_row_id", "_last_updated_sequence_number"}
+)
 
 
 class ArchiveColumns:
@@ -53,7 +57,7 @@ class ArchiveColumns:
         schema: of the rows, a `pyarrow.Schema`.
 
     Raises:
-        ArchiveError: a field of the contract has the name of a column of the log.
+        ArchiveError: a field of the contract has the name of a column of the log, or of one of Iceberg's own.
     """
 
     def __init__(self, binding: Binding, schemas: SchemaSource, contract: Schema) -> None:
@@ -67,9 +71,9 @@ class ArchiveColumns:
             fields = [pa.field(each.name, iceberg_type(each.type)) for each in arrow_schema(contract)]
         else:
             _log.warning("%s: the archive has no columns of the contract: %s", binding.address, why)
-        if twice := sorted({each.name for each in fields} & {*LOG.names}):
+        if twice := sorted({each.name for each in fields} & {*LOG.names, *_OF_ICEBERG}):
             raise ArchiveError(
-                f"the contract of {binding.address} has a field {twice[0]!r}, as the log's part of an archive has",
+                f"the contract of {binding.address} has a field {twice[0]!r}, which is a column of the log or of Iceberg itself",
                 hint="an archive needs another name for the field",
                 address=str(binding.address),
             )

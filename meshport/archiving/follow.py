@@ -195,7 +195,9 @@ class Archiver:
         if not due:
             return
         waiting, self._waiting = self._waiting, _Waiting()
-        rows = pa.concat_tables(waiting.tables).sort_by([("_partition", "ascending"), ("_offset", "ascending")])
+        rows = pa.concat_tables(waiting.tables).sort_by(
+            [("_kafka_partition", "ascending"), ("_kafka_offset", "ascending")]
+        )
         try:
             self._table.append(rows, self._positions, self._begins, self._committed())
         except AppendRefused:

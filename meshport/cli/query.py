@@ -72,8 +72,8 @@ def query(
 
     The views are `events` (each event once), `log` (each message, with repeats and retractions), `latest` (the latest row of
     each key), `series` (the same in each interval of --every) and `problems` (messages that cannot be read). They have the fields
-    of the contract, and beside them _time, _recorded, _id, _source, _partition, _offset, _timestamp, _key, _deleted and
-    _fingerprint.
+    of the contract, and beside them _time, _recorded, _id, _source, _kafka_partition, _kafka_offset, _kafka_timestamp, _key,
+    _retracted and _fingerprint.
 
     Rows are those of the port's archive and of its topic, up to the topic's present end. A correction that was recorded after
     --known-at does not count. On a terminal or in a pipe, 100 rows are shown; --csv, --parquet and --json write all.

@@ -20,17 +20,17 @@ ABOUT: Final = (
     "_recorded",
     "_id",
     "_source",
-    "_partition",
-    "_offset",
-    "_timestamp",
+    "_kafka_partition",
+    "_kafka_offset",
+    "_kafka_timestamp",
     "_key",
-    "_deleted",
+    "_retracted",
     "_fingerprint",
 )
 """The columns beside those of the contract."""
 _COMPACT: Final = "compact"
 # Which of two rows is the later one: that of the later fact; of one fact, what was recorded later.
-_ORDER: Final = "_time DESC, _recorded DESC, _partition DESC, _offset DESC"
+_ORDER: Final = "_time DESC, _recorded DESC, _kafka_partition DESC, _kafka_offset DESC"
 
 
 def views(binding: Binding, fields: Mapping[str, str], parts: Sequence[str], moment: Moment) -> dict[str, str]:
@@ -38,7 +38,7 @@ def views(binding: Binding, fields: Mapping[str, str], parts: Sequence[str], mom
 
     | View | |
     |---|---|
-    | `log` | a row for each message, repeated ones and retractions (`_deleted`) included |
+    | `log` | a row for each message, repeated ones and retractions (`_retracted`) included |
     | `events` | each event once, however often it was published; without retractions |
     | `latest` | the latest row of each key, or of `latest_by`; a key that was retracted has none |
     | `series` | the latest row of each key in each interval, `_interval` |
@@ -72,22 +72,22 @@ def views(binding: Binding, fields: Mapping[str, str], parts: Sequence[str], mom
         "_rows": f"SELECT * FROM ({rows})" + (f" WHERE {' AND '.join(bounds)}" if bounds else ""),
         "problems": f"SELECT {', '.join(ABOUT)}, _problem FROM _rows WHERE _problem IS NOT NULL",
         "log": f"SELECT {columns} FROM _rows WHERE _problem IS NULL",
-        "events": "SELECT * FROM log WHERE NOT _deleted QUALIFY row_number() OVER "
-        "(PARTITION BY _source, _id ORDER BY _recorded, _partition, _offset) = 1",
+        "events": "SELECT * FROM log WHERE NOT _retracted QUALIFY row_number() OVER "
+        "(PARTITION BY _source, _id ORDER BY _recorded, _kafka_partition, _kafka_offset) = 1",
     }
     keys = _keys(binding, moment)
     if keys is not None:
         of_key = f"SELECT * FROM log {_latest('_key')}"
         by_fields = (
-            f"SELECT * FROM ({of_key}) WHERE NOT _deleted" if binding.cleanup == _COMPACT else "SELECT * FROM log"
+            f"SELECT * FROM ({of_key}) WHERE NOT _retracted" if binding.cleanup == _COMPACT else "SELECT * FROM log"
         )
-        latest = of_key if keys == "_key" else f"SELECT * FROM ({by_fields}) WHERE NOT _deleted {_latest(keys)}"
-        made["latest"] = f"SELECT * FROM ({latest}) WHERE NOT _deleted"
+        latest = of_key if keys == "_key" else f"SELECT * FROM ({by_fields}) WHERE NOT _retracted {_latest(keys)}"
+        made["latest"] = f"SELECT * FROM ({latest}) WHERE NOT _retracted"
     if keys is not None and moment.every is not None:
         micros = round(moment.every.total_seconds() * 1_000_000)
         bucket = f"time_bucket(to_microseconds({micros}), _time, TIMESTAMPTZ '1970-01-01 00:00:00+00')"
         inner = f"SELECT {bucket} AS _interval, * FROM log"
-        made["series"] = f"SELECT * FROM (SELECT * FROM ({inner}) {_latest('_interval', keys)}) WHERE NOT _deleted"
+        made["series"] = f"SELECT * FROM (SELECT * FROM ({inner}) {_latest('_interval', keys)}) WHERE NOT _retracted"
     return made
 
 
@@ -111,7 +111,7 @@ def default_query(binding: Binding, fields: Sequence[str], moment: Moment) -> st
         else "events"
     )
     columns = [*(["_interval"] if view == "series" else []), *map(quoted, fields), "_time"]
-    return f"SELECT {', '.join(columns)} FROM {view} ORDER BY _time, _partition, _offset"
+    return f"SELECT {', '.join(columns)} FROM {view} ORDER BY _time, _kafka_partition, _kafka_offset"
 
 
 def quoted(name: str) -> str:

@@ -69,7 +69,9 @@ def rows_of(table: ArchiveTable) -> list[dict[str, Any]]:
     from pyiceberg.table import StaticTable  # noqa: PLC0415 - of the extra
 
     found = StaticTable.from_metadata(table.location).scan().to_arrow()
-    rows: list[dict[str, Any]] = found.sort_by([("_partition", "ascending"), ("_offset", "ascending")]).to_pylist()
+    rows: list[dict[str, Any]] = found.sort_by(
+        [("_kafka_partition", "ascending"), ("_kafka_offset", "ascending")]
+    ).to_pylist()
     return rows
 
 

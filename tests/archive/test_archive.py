@@ -50,7 +50,7 @@ def test_rows_have_the_log_and_the_contract(mesh: Mesh, tmp_path: Path) -> None:
     assert {"name": "ce_id", "value": third["_id"].encode()} in third["_headers"]
     assert (third["_schema_id"], third["_fingerprint"]) == (binding.schema_id, binding.fingerprint)
     assert third["_problem"] is None
-    assert third["_timestamp"].utcoffset() == timedelta()
+    assert third["_kafka_timestamp"].utcoffset() == timedelta()
     (retraction,) = [each for each in rows if each["_value"] is None]
     assert (retraction["_key"], retraction["sensor"], retraction["_problem"]) == (b"s7", None, None)
     found = comparison(mesh, binding, table)
@@ -139,7 +139,7 @@ def test_messages_that_are_no_events_are_kept_with_the_reason(mesh: Mesh, tmp_pa
     rows = rows_of(table)
     assert [each["_problem"] is None for each in rows] == [True] * 10 + [False] * 2 + [True] * 10
     assert rows[10]["_headers"] == [{"name": "a", "value": None}, {"name": "a", "value": b"twice"}]
-    assert rows[10]["_timestamp"] == rows[10]["_time"] == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert rows[10]["_kafka_timestamp"] == rows[10]["_time"] == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
     assert rows[11]["_key"] is None
     assert rows[11]["_value"] == b""
     (found,) = comparison(mesh, binding, table)
@@ -160,7 +160,7 @@ def test_aborted_transactions_are_not_archived(mesh: Mesh, tmp_path: Path) -> No
         end(PATIENCE_S)
     fill(mesh, binding.address, range(5, 10))
     table = archived(mesh, binding, tmp_path, rows=3)
-    assert [each["_offset"] for each in rows_of(table)] == [0, 1, 2, 3, 4, 7, 9, 10, 11, 12, 13]
+    assert [each["_kafka_offset"] for each in rows_of(table)] == [0, 1, 2, 3, 4, 7, 9, 10, 11, 12, 13]
     assert all(each.agrees for each in comparison(mesh, binding, table))
 
 
@@ -259,11 +259,12 @@ def test_types_that_iceberg_has_in_another_form(mesh: Mesh, tmp_path: Path) -> N
     assert rows["b"]["_problem"].startswith("moment: ")
 
 
-def test_a_field_with_the_name_of_a_column_of_the_log_is_refused(mesh: Mesh) -> None:
+@pytest.mark.parametrize("name", ["_kafka_offset", "_partition"])
+def test_a_field_with_the_name_of_a_column_of_the_log_or_of_iceberg_is_refused(mesh: Mesh, name: str) -> None:
     """The error names the field."""
-    schema = {"type": "record", "name": "tests.Clash", "fields": [{"name": "_offset", "type": "string"}]}
-    binding = mesh.product(schema, key="_offset")
-    with pytest.raises(ArchiveError, match="has a field '_offset'"):
+    schema = {"type": "record", "name": "tests.Clash", "fields": [{"name": name, "type": "string"}]}
+    binding = mesh.product(schema, key=name)
+    with pytest.raises(ArchiveError, match=f"has a field '{name}'"):
         ArchiveColumns(binding, mesh.registry, parse_schema(json.dumps(schema)))
 
 

@@ -29,8 +29,8 @@ _TESTS: Final = Path(__file__).parents[1]
 _POM: Final = _TESTS / "archive" / "spark" / "pom.xml"
 _PROGRAM: Final = _TESTS / "interop" / "python" / "spark_figures.py"
 _QUERY: Final = (
-    "SELECT sensor, count(*) AS n, sum(celsius) AS total, min(_offset) AS first FROM events "
-    "WHERE NOT _deleted GROUP BY sensor ORDER BY sensor"
+    "SELECT sensor, count(*) AS n, sum(celsius) AS total, min(_kafka_offset) AS first FROM events "
+    "WHERE NOT _retracted GROUP BY sensor ORDER BY sensor"
 )
 
 
@@ -92,7 +92,8 @@ def _spark(table: str) -> list[dict[str, Any]]:
     command: list[str | Path] = [environment("pyspark") / "python", _PROGRAM, jars, table, _QUERY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(done.stderr[-3000:])
+        causes = [line for line in done.stderr.splitlines() if "Exception" in line or line.startswith("Caused by")]
+        raise RuntimeError("\n".join(causes[:10]) or done.stderr[-3000:])
     rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return rows
 

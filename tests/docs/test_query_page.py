@@ -82,4 +82,4 @@ def test_the_snapshot(mesh: Mesh) -> None:
 
 def test_the_columns() -> None:
     """The page names each column that the views have beside the fields."""
-    assert {*re.findall(r"`(_[a-z]+)`", TEXT)} >= {*ABOUT, "_interval", "_problem"}
+    assert {*re.findall(r"`(_[a-z_]+)`", TEXT)} >= {*ABOUT, "_interval", "_problem"}

@@ -81,7 +81,7 @@ def test_the_views(mesh: Mesh, prices: Binding) -> None:
     with table(mesh, prices) as asked:
         (counted,) = asked.sql(
             "SELECT (SELECT count(*) FROM log) AS log, (SELECT count(*) FROM events) AS events, "
-            "(SELECT count(*) FROM log WHERE _deleted) AS deleted"
+            "(SELECT count(*) FROM log WHERE _retracted) AS deleted"
         ).to_pylist()
         rows = asked.sql().to_pylist()
         of_hours = asked.sql(moment=Moment(every=timedelta(hours=1))).to_pylist()
@@ -116,7 +116,7 @@ def test_messages_that_cannot_be_read_are_counted(mesh: Mesh, tmp_path: Path) ->
         assert found.left_out == 1
         assert len(found.to_pylist()) == 1
         (problem,) = asked.sql("SELECT * FROM problems").to_pylist()
-    assert problem["_offset"] == 0
+    assert problem["_kafka_offset"] == 0
     assert problem["_problem"]
 
 
