@@ -39,7 +39,8 @@ def _archive() -> None:
     """Keep the events of ports for ever in Iceberg tables, and restore topics from them.
 
     An output port of product.yaml says where: `archive: {store: file:///srv/archive}`, or s3://bucket/prefix with a `catalog`;
-    without a store, that of the variable MESHPORT_ARCHIVE. Engines that know Iceberg, such as Apache Spark and Polars, read the tables.
+    without a store, that of the variable MESHPORT_ARCHIVE. Engines that know Iceberg, such as Apache Spark and Polars, read the
+    tables.
 
     Examples:
         meshport archive run
