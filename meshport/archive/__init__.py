@@ -2,6 +2,7 @@
 
     place          where an archive lies: a store for the files, a catalog for the table
     table          rows and offsets in one commit
+    latest         the latest message of each key
     upkeep         few files for each day, none that no reader needs
     record         one record of the log, its digest, and the message that it was
     log_columns    the columns that are the log

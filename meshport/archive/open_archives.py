@@ -92,7 +92,7 @@ class OpenArchives:
         """Yield what the archive has of a partition from an offset on: the offset after the messages, and the messages.
 
         Raises:
-            ArchiveError: files of the archive are missing.
+            ArchiveError: files of the archive are missing, or its store does not answer.
         """
         from meshport.archive.log_columns import messages_of  # noqa: PLC0415 - of the extra
 
@@ -112,6 +112,13 @@ class OpenArchives:
                         partition=number,
                         offset=begin,
                     ) from error
+            except OSError as error:
+                raise ArchiveError(
+                    f"the archive of {self._ports[topic].address} cannot be read: {error}",
+                    address=str(self._ports[topic].address),
+                    partition=number,
+                    offset=begin,
+                ) from error
 
     def _reaching(self, topic: str, ends: Mapping[int, int]) -> ArchiveTable | None:
         """Return the table of a topic, as new as it has to be to reach these offsets; None where there is none."""

@@ -11,19 +11,15 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import reduce
-from operator import or_
 from typing import Any, Final, Self
 
 import pyarrow as pa
-from pyarrow import compute
 
-from meshport.archive.log_columns import LOG, messages_of
+from meshport.archive.log_columns import LOG
 from meshport.archive.place import ArchivePlace
 from meshport.archive.upkeep import compact, expire
 from meshport.binding import Binding
 from meshport.errors import ArchiveError
-from meshport.kafka.received import ReceivedMessage
 
 __all__ = ["ArchiveTable", "ArchivedRange", "AppendRefused"]
 
@@ -89,7 +85,7 @@ class ArchiveTable:
         """Return the table of a port.
 
         Raises:
-            ArchiveError: there is none, it is of a topic that was deleted since, or the catalog cannot be opened.
+            ArchiveError: there is none, it is of a topic that was deleted since, or catalog or store do not answer.
         """
         from pyiceberg.exceptions import NoSuchTableError  # noqa: PLC0415 - of the extra
 
@@ -104,6 +100,8 @@ class ArchiveTable:
             found = place.open_catalog().load_table(place.table(binding))
         except NoSuchTableError:
             raise none from None
+        except OSError as error:
+            raise _unreadable(str(binding.address), error) from error
         return cls._of_topic(found, binding)
 
     @classmethod
@@ -208,6 +206,7 @@ class ArchiveTable:
 
         Raises:
             AppendRefused: another writer has committed meanwhile.
+            ArchiveError: the store does not answer, or does not take it.
         """
         from pyiceberg.exceptions import CommitFailedException  # noqa: PLC0415 - of the extra
 
@@ -224,6 +223,8 @@ class ArchiveTable:
         except CommitFailedException as error:
             self._table.refresh()
             raise AppendRefused(str(error)) from error
+        except OSError as error:  # what was written of it is in no snapshot
+            raise _unreadable(self._address, error) from error
 
     def tidy(self) -> None:
         """Make the files of a day few, and remove files that no reader needs; leave it to the next time where others commit."""
@@ -282,36 +283,6 @@ class ArchiveTable:
             filesystem=self._table.io.fs_by_scheme(scheme, host),
         )
 
-    def latest(self, topic: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[ReceivedMessage]:
-        """Yield the latest message of each key of each partition, tombstones left out.
-
-        Keys and offsets are read first, by columns; of the other columns only what is latest becomes messages.
-
-        Args:
-            topic: of the port.
-            ranges: by partition, the first offset and the offset before which to look.
-        """
-        whole = self.dataset(LOG)
-        if whole is None:
-            return
-        within = reduce(or_, (_in_range(each, *bounds) for each, bounds in ranges.items()))
-        keys = ["_kafka_partition", "_key"]
-        parts = [
-            part.to_table(columns=[*keys, "_kafka_offset"], filter=within)
-            .group_by(keys)
-            .aggregate([("_kafka_offset", "max")])
-            for part in whole.get_fragments()
-        ]
-        last = pa.concat_tables(parts).group_by(keys).aggregate([("_kafka_offset_max", "max")])
-        wanted = _places(last["_kafka_partition"], last["_kafka_offset_max_max"])
-        for batch in whole.to_batches(filter=within & ~compute.field("_retracted"), batch_size=_ROWS):
-            rows = pa.Table.from_batches([batch])
-            rows = rows.filter(
-                compute.is_in(_places(rows["_kafka_partition"], rows["_kafka_offset"]), value_set=wanted)
-            )
-            for each in ranges:
-                yield from messages_of(rows.filter(compute.equal(rows["_kafka_partition"], each)), topic, each)
-
     def log(self, partition: int, begin: int, end: int, size: int = _ROWS) -> Iterator[tuple[int, int, Any]]:
         """Yield the log of a partition in ranges of offsets: first offset, end, and the columns of the log in order.
 
@@ -351,20 +322,16 @@ class ArchiveTable:
         return int(from_bytes(field.field_type, low)), int(from_bytes(field.field_type, high))
 
 
+def _unreadable(address: str, error: OSError) -> ArchiveError:
+    return ArchiveError(
+        f"the store of the archive of {address} does not do what it is asked: {error}",
+        hint="endpoint, region and keys are those of pyiceberg's catalog `meshport`: PYICEBERG_CATALOG__MESHPORT__S3__ENDPOINT",
+        address=address,
+    )
+
+
 def _offsets(partition: int, begin: int, end: int) -> str:
     return f"_kafka_partition = {partition} and _kafka_offset >= {begin} and _kafka_offset < {end}"
-
-
-def _in_range(partition: int, begin: int, end: int) -> Any:
-    offset = compute.field("_kafka_offset")
-    return (compute.field("_kafka_partition") == partition) & (offset >= begin) & (offset < end)
-
-
-def _places(partitions: Any, offsets: Any) -> Any:
-    """Return a number for each pair of partition and offset; Kafka's offsets stay far below 2 to the 48th."""
-    shifted = compute.multiply(partitions.cast(pa.int64()), pa.scalar(2**48, pa.int64()))
-    places = compute.add(shifted, offsets)
-    return places.combine_chunks() if isinstance(places, pa.ChunkedArray) else places
 
 
 def _by_day(table: Any) -> None:

@@ -106,7 +106,9 @@ class Snapshot(Generic[Model]):
                 for each in messages:
                     newest[each.partition(), each.key()] = each
         if table is not None and archived:
-            for each in table.latest(topic, archived):
+            from meshport.archive.latest import latest_messages  # noqa: PLC0415 - of the extra, which has opened the table
+
+            for each in latest_messages(table, topic, archived):
                 if (each.partition(), each.key()) not in newest:
                     yield from self._event(each)
         for each in newest.values():

@@ -91,8 +91,7 @@ class Subscriber(Generic[Model]):
         group: the consumer group, which shares the partitions and commits its offsets; None reads all partitions and commits
             nothing.
         start: where to begin without a committed offset: `EARLIEST` is the beginning of the history; a time begins with the first
-            event of each partition that was recorded then or later; and offsets by partition with these, such as the boundary of
-            a `Snapshot`.
+            event of each partition that was recorded then or later; offsets by partition with these (`Snapshot.boundary`).
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
         as_: the pydantic model of the events' data, such as a class of `meshport generate`, to whose schema each record is then
             resolved. A tombstone's data is None all the same. A record that the model refuses is a message that cannot be read.

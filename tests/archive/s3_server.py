@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx2
 from pyarrow.fs import S3FileSystem
+from pyiceberg.utils.config import Config
 
 from meshport.local.java import find_java
 from meshport.local.kraft import free_ports
@@ -97,6 +98,13 @@ def _answers(server: S3Server) -> bool:
         return httpx2.get(server.endpoint, trust_env=False).status_code > 0
     except httpx2.TransportError:
         return False
+
+
+def variables_count() -> None:
+    """Have pyiceberg read the environment again: it does so when it is imported, which may have been before."""
+    from pyiceberg import catalog  # noqa: PLC0415 - with it, Arrow
+
+    catalog._ENV_CONFIG = Config()
 
 
 def make_bucket(server: S3Server) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyiceberg.utils.config import Config
 
 from meshport.archive.place import ArchivePlace
 from meshport.archive.table import ArchiveTable
@@ -16,7 +15,7 @@ from meshport.ports.subscriber import Subscriber
 from meshport.product.archive import Archive
 from meshport.query import Table
 from tests.archive.archives import archiver_in
-from tests.archive.s3_server import BUCKET, S3Server, make_bucket, s3_server
+from tests.archive.s3_server import BUCKET, S3Server, make_bucket, s3_server, variables_count
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.ports.readings import cut, fill, numbers, take
@@ -37,8 +36,7 @@ def test_an_archive_in_an_object_store(
     """It equals the topic, is read before it by a subscriber, and asked by SQL; its files are objects of the bucket."""
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)
-    # pyiceberg reads the environment when it is imported, which an earlier test may have done.
-    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())
+    variables_count()
     make_bucket(server)
     declared = {"store": server.store, "catalog": f"sqlite:///{tmp_path / 'catalog.db'}"}
     binding = mesh.product(partitions=1, archive=declared)
@@ -58,6 +56,31 @@ def test_an_archive_in_an_object_store(
         assert numbers(take(subscriber, 110)) == [*range(110)]
     with Table(binding.address, mesh.registry, kafka=CONNECTIONS) as asked:
         assert asked.sql("SELECT sum(celsius) AS s FROM log").to_pylist() == [{"s": float(sum(range(110)))}]
+
+
+def test_an_object_store_that_does_not_answer_is_named(
+    server: S3Server, mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archiver ends with an error that says so."""
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    variables_count()
+    make_bucket(server)
+    declared = {"store": server.store, "catalog": f"sqlite:///{tmp_path / 'catalog.db'}"}
+    binding = mesh.product(partitions=1, archive=declared)
+    fill(mesh, binding.address, range(10))
+    writer = archiver_in(mesh, binding, ArchivePlace.of(Archive.model_validate(declared)))
+    writer.catch_up()
+    fill(mesh, binding.address, range(10, 20))
+    monkeypatch.setattr(writer._table._table.io, "new_output", unanswered)
+    with pytest.raises(ArchiveError, match="does not do what it is asked: no server answers"):
+        writer.catch_up()
+    writer.close()
+
+
+def unanswered(location: str) -> None:
+    """As a store does that is away."""
+    raise OSError(f"no server answers at {location}")
 
 
 def test_an_object_store_without_a_catalog_is_refused(server: S3Server) -> None:

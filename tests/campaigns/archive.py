@@ -36,7 +36,7 @@ from meshport.ports.publisher import Publisher
 from meshport.ports.scan import read_topic
 from meshport.ports.subscriber import Subscriber
 from tests.archive.killed import POINTS, TIDIED
-from tests.archive.s3_server import make_bucket, s3_server
+from tests.archive.s3_server import make_bucket, s3_server, variables_count
 from tests.campaigns.outcome import Outcome, say
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh, open_test_mesh
@@ -94,6 +94,7 @@ def _store(kind: str, folder: Path) -> Iterator[dict[str, str]]:
         return
     with s3_server(folder) as server:
         os.environ.update(server.variables)
+        variables_count()
         make_bucket(server)
         yield {"store": server.store, "catalog": f"sqlite:///{folder / 'catalog.db'}"}
 

@@ -48,10 +48,10 @@ def table(mesh: Mesh, binding: Binding, **given: Any) -> Table:
 
 
 def test_what_had_happened_as_it_was_known(mesh: Mesh, prices: Binding) -> None:
-    """As of a hundred pairs of times, the latest price of each thing, and count and sum of events, equal a recount by hand."""
+    """As of 350 pairs of times, the latest price of each thing, and count and sum of events, equal a recount by hand."""
     chance = random.Random(3)
     with table(mesh, prices) as asked:
-        for _ in range(100):
+        for _ in range(350):
             as_of, known_at = (BEGIN + timedelta(minutes=chance.randrange(-30, 1300)) for _ in range(2))
             moment = Moment(as_of, known_at)
             now, count, total = recount(FACTS, as_of, known_at)
