@@ -28,6 +28,7 @@ from meshport.rebuild import Rebuild, Swap
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import TOTAL, TOTALS, Shop, cut, open_shop
+from tests.waiting import wait_for
 
 Run = Callable[..., ProcessorProgress]
 ENGINES = pytest.mark.parametrize("run", [batch.run_processor, faust.run_processor], ids=["batch", "faust"])
@@ -155,6 +156,9 @@ def test_an_open_transaction_on_an_input_stops_no_processor_and_no_rebuild(
     batch.run_processor(plan, shop.mesh.registry, until_end=True)
     writer.begin()
     writer.deliver([Message(plan.source.topic, b"k", None, (), None, number) for number in range(2)])
+    # A transaction's messages are sent later: one behind the orders would hide none of them.
+    with Consumer(shop.mesh.kafka, settings={"isolation.level": "read_uncommitted"}) as looking:
+        wait_for(lambda: sum(looking.end_offsets(plan.source.topic).values()) == 32, "both messages")
     shop.sell(40)
     seen: list[int] = []
     stop = threading.Event()
