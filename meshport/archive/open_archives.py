@@ -49,13 +49,9 @@ class OpenArchives:
         """Return whether a port of this topic declares an archive."""
         return topic in self._ports
 
-    def table(self, topic: str) -> ArchiveTable | None:
-        """Return the table of a port's topic; None where it has no archive, or one that cannot be opened."""
-        return self._table(topic)
-
     def refresh(self, topic: str) -> None:
         """See what was archived of a topic since."""
-        if (table := self._table(topic)) is not None:
+        if (table := self.table(topic)) is not None:
             table.refresh()
 
     def extended(self, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
@@ -122,7 +118,7 @@ class OpenArchives:
 
     def _reaching(self, topic: str, ends: Mapping[int, int]) -> ArchiveTable | None:
         """Return the table of a topic, as new as it has to be to reach these offsets; None where there is none."""
-        table = self._table(topic)
+        table = self.table(topic)
         if table is None:
             return None
         archived = table.archived
@@ -133,7 +129,8 @@ class OpenArchives:
             self._refreshed[topic] = now
         return table
 
-    def _table(self, topic: str) -> ArchiveTable | None:
+    def table(self, topic: str) -> ArchiveTable | None:
+        """Return the table of a port's topic; None where it has no archive, or one that cannot be opened."""
         port = self._ports.get(topic)
         if port is None or port.archive is None or topic in self._tables:
             return self._tables.get(topic)

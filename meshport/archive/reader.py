@@ -107,9 +107,9 @@ class LogReader(Consumer):
 
     def _removed(self, topic: str) -> dict[int, int]:
         """Return the first offset in the topic, of each partition of which the archive has more."""
-        lows = {partition: low for partition, (low, _) in super().bounds(topic).items()}
-        firsts = self.begin_offsets(topic)
-        return {partition: low for partition, low in lows.items() if firsts[partition] < low}
+        bounds = super().bounds(topic)
+        whole = self._archives.extended(topic, bounds)
+        return {partition: low for partition, (low, _) in bounds.items() if whole[partition][0] < low}
 
     def seen_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the end offsets that came with the last fetched messages; of one that is read from its archive, as it began."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.history import Missing
 from meshport.ports.replay import Offsets, Replay
 from meshport.ports.subscriber import Subscriber
+from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.rebuild import Rebuild
 from meshport.schema import Schema
 from tests.archive.archives import archived
@@ -313,7 +315,15 @@ def test_the_gate_proves_on_all_of_it(mesh: Mesh, port: Binding) -> None:
     assert 12 <= sampled.events <= 30  # slices by offset and by time may be of the same events
 
 
-def test_a_rebuild_and_its_join_read_all_of_it(mesh: Mesh, tmp_path: Path) -> None:
+def test_a_joined_table_is_read_from_the_beginning(mesh: Mesh, port: Binding) -> None:
+    """A worker reads the rows of a joined port as one log, and at the next call those that were written since."""
+    with closing(KafkaLog(mesh.kafka, ports=[port])) as log:
+        assert [each.offset for each in log.rows(port.topic)] == [*range(130)]
+        fill(mesh, port.address, range(130, 135))
+        assert [each.offset for each in log.rows(port.topic)] == [*range(130, 135)]
+
+
+def test_a_rebuild_reads_all_of_it(mesh: Mesh, tmp_path: Path) -> None:
     """A generation that is built anew from half an archived topic equals the one that was built from the whole."""
     shop = open_shop(mesh, tmp_path, archive={"store": (tmp_path / "archive").as_uri()})
     product = shop.totals(tmp_path)

@@ -30,15 +30,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield running
 
 
-def test_an_archive_in_an_object_store(
-    server: S3Server, mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It equals the topic, is read before it by a subscriber, and asked by SQL; its files are objects of the bucket."""
+@pytest.fixture
+def declared(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a port declares to be archived there, by a process that has the server's variables."""
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)
     variables_count()
     make_bucket(server)
-    declared = {"store": server.store, "catalog": f"sqlite:///{tmp_path / 'catalog.db'}"}
+    return {"store": server.store, "catalog": f"sqlite:///{tmp_path / 'catalog.db'}"}
+
+
+def test_an_archive_in_an_object_store(server: S3Server, mesh: Mesh, declared: dict[str, str]) -> None:
+    """It equals the topic, is read before it by a subscriber, and asked by SQL; its files are objects of the bucket."""
     binding = mesh.product(partitions=1, archive=declared)
     place = ArchivePlace.of(Archive.model_validate(declared))
     fill(mesh, binding.address, range(100))
@@ -59,14 +62,9 @@ def test_an_archive_in_an_object_store(
 
 
 def test_an_object_store_that_does_not_answer_is_named(
-    server: S3Server, mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mesh: Mesh, declared: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The archiver ends with an error that says so."""
-    for name, value in server.variables.items():
-        monkeypatch.setenv(name, value)
-    variables_count()
-    make_bucket(server)
-    declared = {"store": server.store, "catalog": f"sqlite:///{tmp_path / 'catalog.db'}"}
     binding = mesh.product(partitions=1, archive=declared)
     fill(mesh, binding.address, range(10))
     writer = archiver_in(mesh, binding, ArchivePlace.of(Archive.model_validate(declared)))
