@@ -12,6 +12,7 @@ from meshport.product.archive import Archive
 from meshport.product.day import Day
 from meshport.product.descriptor import Product, Status
 from meshport.product.input_port import AddressText
+from meshport.product.migration import Migration
 from meshport.service_levels import LevelSummary
 
 PortEnvelope = Literal["cloudevents", "none"]
@@ -66,6 +67,7 @@ class Binding(BaseModel):
         deprecated_on: the day by which readers should have left, the earlier of the line's and the product's.
         successor: the address that its readers move to: the port's next major, or the one that replaces the product.
         archive: where its events are archived; None where they are not.
+        migration: how the events of an earlier line are read as events of this one; None where they are not.
         service_levels: how the port's promises are kept, as measured; None where nothing was ever measured.
     """
 
@@ -95,6 +97,7 @@ class Binding(BaseModel):
     owner: str
     slo: dict[str, Any] = Field(default_factory=dict)
     archive: Archive | None = None
+    migration: Migration | None = None
     service_levels: LevelSummary | None = None
 
 

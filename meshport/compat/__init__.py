@@ -3,7 +3,7 @@
 The command line, the registry and the library use this one engine, so that CI and server cannot disagree.
 """
 
-from meshport.compat.case import Case
+from meshport.compat.case import Case, with_migrated
 from meshport.compat.contract import Contract, Version
 from meshport.compat.finding import Direction, Finding, Outcome, Part, ReaderVerdict, RollOut, Severity, State, Verdict
 from meshport.compat.history import HistoryReport, check_history
@@ -32,4 +32,5 @@ __all__ = [
     "check_history",
     "judge_new",
     "judge_port",
+    "with_migrated",
 ]

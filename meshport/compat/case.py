@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 
 from meshport.address import Address
@@ -12,6 +13,7 @@ from meshport.compat.finding import Verdict
 from meshport.compat.judge import Past, judge_new, judge_port, refused_schema
 from meshport.errors import SchemaError
 from meshport.product import Compatibility, OutputPort, Product
+from meshport.product.lines import migrated_from
 from meshport.schema import Schema
 
 
@@ -89,3 +91,24 @@ class Case:
         if self.candidate is None:
             raise ValueError(f"{self.address} has neither a past nor a candidate")
         return judge_new(self.candidate, today=today, readers=self.readers)
+
+
+def with_migrated(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Return the cases of one product, each contract with that of the line that it migrates, before and after the change."""
+    found = tuple(cases)
+    pasts = [each.past.contract for each in found if each.past is not None]
+    candidates = [each.after for each in found if each.after is not None]
+    return tuple(
+        replace(
+            each,
+            past=each.past and replace(each.past, contract=_migrating(each.past.contract, pasts)),
+            candidate=each.candidate if each.after is None else _migrating(each.after, candidates),
+        )
+        for each in found
+    )
+
+
+def _migrating(contract: Contract, lines: Iterable[Contract]) -> Contract:
+    line = (contract.port.name, migrated_from(contract.port))
+    earlier = next((each for each in lines if (each.port.name, each.port.major) == line), None)
+    return contract if earlier is None else replace(contract, migrated=earlier)

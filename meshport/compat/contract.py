@@ -20,11 +20,14 @@ class Contract:
         product: the descriptor that declares it.
         port: its entry in the descriptor.
         schema: of the events' values.
+        migrated: the contract of the line whose events are read as events of this one; None where there is none, or where it is
+            not known.
     """
 
     product: Product
     port: OutputPort
     schema: Schema
+    migrated: Contract | None = None
 
     @property
     def address(self) -> Address:

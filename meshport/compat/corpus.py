@@ -11,8 +11,9 @@ and the library have to judge alike. A fixture is a YAML file:
     after: {schema: {...}}      # what is missing is as before
     finds: [DECIMAL_SCALE]      # every rule with a finding, warnings included
 
-`port` and `product` are merged into the product below; a null removes a key. A fixture is about the port `events@1`. With
-`gone: port` in `after`, the product lacks that port; with `gone: product`, the whole product is removed.
+`port` and `product` are merged into the product below; a null removes a key. A fixture is about the port `events@1`, or about the
+line that has a `migration`; all lines have the schema. With `gone: port` in `after`, the product lacks that port; with
+`gone: product`, the whole product is removed.
 """
 
 from __future__ import annotations
@@ -131,9 +132,13 @@ def fixtures(rule: str) -> list[Fixture]:
 
 
 def contract_of(document: tuple[dict[str, Any], Any]) -> Contract:
-    """Return the contract of one side of a fixture: of the port `events@1`, or of the first port if there is no such port."""
-    product = Product.model_validate(document[0])
-    return Contract(product, product.port("events", 1) or product.default_port, _schema(document[1]))
+    """Return the contract of one side of a fixture: of the line that has a migration, or else of `events@1` or the first port."""
+    product, schema = Product.model_validate(document[0]), _schema(document[1])
+    port = product.port("events", 1) or product.default_port
+    migrating = next((each for each in product.output_ports if each.migration is not None), None)
+    if migrating is None:
+        return Contract(product, port, schema)
+    return Contract(product, migrating, schema, Contract(product, port, schema))
 
 
 def _schema(form: Any) -> Schema:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from meshport.address import SCHEME, Address, nearest
-from meshport.compat.case import Case
+from meshport.compat.case import Case, with_migrated
 from meshport.compat.judge import Past
 from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, SchemaError
 from meshport.gate.before import Before, Line, PastSource
@@ -110,7 +110,7 @@ def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before], 
     fresh: list[Case] = []
     for key in keys:
         try:
-            found = list(_of_product(project, key, before.get(key)))
+            found = list(with_migrated(_of_product(project, key, before.get(key))))
         except MeshError as error:
             wrong.append(error)
             continue

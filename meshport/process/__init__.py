@@ -11,7 +11,7 @@ Bottom up, each package using only those before it:
 - `engines`: `batch` on Kafka transactions, `faust` event by event, `memory` for tests.
 """
 
-from meshport.process.logic.expression import Expression
+from meshport.expression.expression import Expression
 from meshport.process.logic.load import load_pipeline
 from meshport.process.logic.operators import (
     Aggregate,

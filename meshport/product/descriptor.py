@@ -25,7 +25,8 @@ from meshport.product.archive import Archive
 from meshport.product.day import Day
 from meshport.product.duration import format_duration, parse_duration
 from meshport.product.input_port import AddressText, Disagreement, InputPort, Model
-from meshport.product.lines import live_major, misdated, utc_today
+from meshport.product.lines import live_major, misdated, mismigrated, utc_today
+from meshport.product.migration import Migration
 from meshport.product.processing import Processing
 from meshport.product.topic_settings import TopicConfig, broken_promises
 
@@ -157,6 +158,7 @@ class OutputPort(Model):
         config: further settings of the topic, by Kafka's names. Those that would break a promise are refused.
         replay: `approval` where a replay job of the port waits for the owner of the product to approve it.
         archive: where its events are kept for ever as a table; by default they are not.
+        migration: how the events of an earlier major line are read as events of this one; by default they are not.
         live_from: of a higher major, the day (UTC) from which an address without a major resolves to this line; until
             then only the address with the major does. By default at once.
         deprecated_on: the day after which readers should have moved to the next major.
@@ -201,6 +203,9 @@ class OutputPort(Model):
     )
     archive: Archive | None = Field(
         default=None, description="keep its events for ever in an Apache Iceberg table, beside the topic"
+    )
+    migration: Migration | None = Field(
+        default=None, description="read the events of an earlier major line as events of this one"
     )
     live_from: Day | None = Field(
         default=None,
@@ -389,6 +394,8 @@ class Product(Model):
     def _dates_agree(self) -> Self:
         for index, key, message in misdated(self.output_ports):
             raise Disagreement(message, "outputPorts", index, key)
+        for index, key, message in mismigrated(self.output_ports):
+            raise Disagreement(message, "outputPorts", index, "migration", key)
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Protocol
 
+from meshport.product.migration import Migration
+
 
 class Line(Protocol):
     """One major line of a port, as its product declares it."""
@@ -25,6 +27,14 @@ class Line(Protocol):
     @property
     def deprecated_on(self) -> date | None:
         """The day after which readers should have left; None where none is declared."""
+
+    @property
+    def envelope(self) -> str | None:
+        """`none` where the topic's events are no CloudEvents."""
+
+    @property
+    def migration(self) -> Migration | None:
+        """How the events of an earlier line are read as events of this one; None where they are not."""
 
 
 def utc_today() -> date:
@@ -97,3 +107,33 @@ def misdated(lines: Iterable[Line]) -> Iterator[tuple[int, str, str]]:
                 f"readers should have left {called} by {line.deprecated_on}, but an address without a major leads to "
                 f"{line.name}@{after} from {moves} on only",
             )
+
+
+def migrated_from(line: Line) -> int | None:
+    """Return the major whose events are read as events of a line; None where there is none."""
+    return None if line.migration is None else line.migration.from_major or line.major - 1
+
+
+def mismigrated(lines: Iterable[Line]) -> Iterator[tuple[int, str, str]]:
+    """Yield the migrations of a product's lines that lead nowhere.
+
+    Args:
+        lines: every output port.
+
+    Yields:
+        The line's index, the key of its `migration`, and what is wrong.
+    """
+    every = list(lines)
+    for index, line in enumerate(every):
+        major = migrated_from(line)
+        if major is None:
+            continue
+        called, majors = f"{line.name}@{line.major}", sorted(each.major for each in every if each.name == line.name)
+        earlier = next((each for each in every if (each.name, each.major) == (line.name, major)), None)
+        if major >= line.major:
+            yield index, "from", f"{called} cannot migrate events of {line.name}@{major}, which is no earlier line"
+        elif earlier is None:
+            known = ", ".join(f"{line.name}@{each}" for each in majors if each < line.major) or "none"
+            yield index, "from", f"there is no line {line.name}@{major} to migrate; earlier lines: {known}"
+        elif "none" in {line.envelope, earlier.envelope}:
+            yield index, "from", f"only CloudEvents are migrated; {called} or {line.name}@{major} has `envelope: none`"

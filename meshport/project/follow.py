@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from meshport.errors import ProjectError, SchemaError
+from meshport.expression.types import Type, nullable, record_types
 from meshport.process.logic.load import load_pipeline
 from meshport.process.logic.misfit import RecordMisfit, misfit, shown_type
 from meshport.process.logic.shape import derive_schema
-from meshport.process.logic.types import Type, nullable, record_types
 from meshport.project.check import Contracts
 from meshport.project.project import Project, ProjectProduct
 from meshport.schema import parse_schema

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from meshport.errors import ReplayError
 from meshport.event import Event
-from meshport.process.logic.expression import Expression
+from meshport.expression.expression import Expression
 from meshport.schema import Schema
 
 

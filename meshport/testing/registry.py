@@ -10,7 +10,7 @@ from uuid import UUID
 from meshport.address import Address, nearest
 from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import PortVersion, Reader, Registration, RegistrationChange, declaring
-from meshport.compat import Case, Contract, Past, Verdict, Version
+from meshport.compat import Case, Contract, Past, Verdict, Version, with_migrated
 from meshport.errors import NotRegistered, RegistrationRefused
 from meshport.gate.touched import read_port, readers_of
 from meshport.process.logic.declared_reads import ReadPort, addresses_read, wrong_declarations
@@ -135,7 +135,7 @@ class MemoryRegistry:
         topics = {product.port_address(port): product.topic(port) for port in product.output_ports}
         cases = (
             replace(each, past=replace(each.past, unused=topics.get(each.address) in unused)) if each.past else each
-            for each in self._cases(product, schemas)
+            for each in with_migrated(self._cases(product, schemas))
         )
         return [case.verdict(self._today()) for case in cases]
 

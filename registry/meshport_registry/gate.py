@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.catalog import PortPast, ProductPast, Reader, SchemaVersion, declaring
-from meshport.compat import Case, Contract, Past, Version
+from meshport.compat import Case, Contract, Past, Version, with_migrated
 from meshport.compat.judgement import GateJudgement
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Status
@@ -49,7 +49,7 @@ def gate_judgement(connection: Connection, declaration: ProductDeclaration, toda
         declaration: the product; each port has a schema.
         today: the day (UTC).
     """
-    return GateJudgement(tuple(_cases(connection, declaration)), today)
+    return GateJudgement(with_migrated(_cases(connection, declaration)), today)
 
 
 def _cases(connection: Connection, declaration: ProductDeclaration) -> Iterator[Case]:

@@ -199,6 +199,7 @@ def _binding(
         **_lifecycle(row, line, product, retired),
         owner=product.owner,
         archive=line.archive if line else None,
+        migration=line.migration if line else None,
         slo={
             each.property: {"value": each.value, "unit": each.unit}
             for each in product.sla_properties

@@ -13,13 +13,13 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from meshport.expression.expression import _BINARY, _ORDERING, _WORDS
+from meshport.expression.functions import FUNCTIONS
+from meshport.expression.inference import Inference
+from meshport.expression.types import DAY, is_nullable, number, plain_type, record_types
 from meshport.process import Expression, Pipeline, check_pipeline
 from meshport.process.logic.aggregators import aggregator_for
-from meshport.process.logic.expression import _BINARY, _ORDERING, _WORDS
-from meshport.process.logic.functions import FUNCTIONS
-from meshport.process.logic.inference import Inference
 from meshport.process.logic.load import operator_of
-from meshport.process.logic.types import DAY, is_nullable, number, plain_type, record_types
 from meshport.product import Step
 from meshport.product.aggregation import Aggregation, AggregationKind
 from meshport.schema import parse_schema

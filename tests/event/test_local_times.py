@@ -16,10 +16,10 @@ from meshport.codec import Codec
 from meshport.codec.jsonform import from_json, to_json
 from meshport.errors import EncodeError, PublishError
 from meshport.event.record import event_time, record_key, retraction_key
+from meshport.expression.expression import Expression
 from meshport.files.ingest import Format, Row
 from meshport.files.row_mapper import RowMapper
 from meshport.process.logic import lossless_json
-from meshport.process.logic.expression import Expression
 from meshport.schema import Schema, parse_schema
 
 # In Berlin 02:30 does not exist on the first day and exists twice on the second; both are written as they are.

@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
+from meshport.expression.expression import Expression
+from meshport.expression.functions import FUNCTIONS
 from meshport.process.columns.expressions import Doubt, NotColumnar, compile_columns
-from meshport.process.logic.expression import Expression
-from meshport.process.logic.functions import FUNCTIONS
 
 SCHEMA: Final = pa.schema(
     [

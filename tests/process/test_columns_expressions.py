@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 from meshport.columnar import arrow_schema
+from meshport.expression.expression import Expression
+from meshport.expression.functions import FUNCTIONS
+from meshport.expression.inference import Inference
+from meshport.expression.types import DAY, INSTANT
 from meshport.process.columns.expressions import Doubt, NotColumnar, compile_columns, truth
 from meshport.process.columns.functions import COLUMNAR_FORMS
-from meshport.process.logic.expression import Expression
-from meshport.process.logic.functions import FUNCTIONS
-from meshport.process.logic.inference import Inference
-from meshport.process.logic.types import DAY, INSTANT
 from meshport.schema import parse_schema
 from tests.process.column_expressions import SCHEMA, campaign, comparable, compared, table
 from tests.repeats import repeated, repeats

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshport.errors import ProcessError
-from meshport.process.logic.expression import Expression
+from meshport.expression.expression import Expression
 
 RECORD: dict[str, Any] = {
     "delay": 12,

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshport.expression.expression import Expression
 from meshport.process.columns import arithmetic, comparisons, decimals, functions
 from meshport.process.columns.cells import (
     Cells,
@@ -39,7 +40,6 @@ from meshport.process.columns.cells import (
     unify,
     union,
 )
-from meshport.process.logic.expression import Expression
 
 __all__ = ["Compiled", "Doubt", "NotColumnar", "compile_columns", "truth"]
 

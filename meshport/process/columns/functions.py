@@ -1,4 +1,4 @@
-"""The columnar forms of the functions of expressions, one for each row of `meshport.process.logic.functions`."""
+"""The columnar forms of the functions of expressions, one for each row of `meshport.expression.functions`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshport.expression.functions import FUNCTIONS, Function
 from meshport.process.columns import arithmetic, decimals
 from meshport.process.columns.cells import (
     NOWHERE,
@@ -28,7 +29,6 @@ from meshport.process.columns.cells import (
     union,
 )
 from meshport.process.columns.comparisons import none, ordered
-from meshport.process.logic.functions import FUNCTIONS, Function
 
 ColumnarForm = Callable[[Sequence[Node], Sequence[ast.expr]], Node]
 """(arguments, arguments as written) -> the call. Raises NotColumnar where there is no such form over their kinds."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from meshport.address import Address
 from meshport.columnar import values_of_fields
+from meshport.expression.expression import Expression
 from meshport.process.columns.columnar_records import (
     ColumnarRecords,
     ColumnField,
@@ -21,7 +22,6 @@ from meshport.process.columns.columnar_records import (
     to_python,
 )
 from meshport.process.columns.expressions import Compiled, Doubt, NotColumnar, compile_columns, truth
-from meshport.process.logic.expression import Expression
 from meshport.process.logic.operators import Derive, Drop, Filter, Flatten, Join, Operator, Rename, Select
 from meshport.process.wire.tables import TableRows
 from meshport.schema import Schema

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from meshport.address import Address
+from meshport.expression.expression import Expression
 from meshport.field_flows import How
 from meshport.process.logic.declared_reads import ReadPort
-from meshport.process.logic.expression import Expression
 from meshport.process.logic.fields_read import InputContract, paths_in
 from meshport.process.logic.load import declared_pipeline
 from meshport.process.logic.operators import (

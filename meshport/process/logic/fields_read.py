@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from meshport.address import Address
-from meshport.process.logic.expression import Expression
+from meshport.expression.expression import Expression
 from meshport.process.logic.operators import (
     Aggregate,
     Apply,

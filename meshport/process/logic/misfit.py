@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshport.process.logic.types import Type, plain_type, record_types
+from meshport.expression.types import Type, plain_type, record_types
 from meshport.schema import Schema
 from meshport.schema.logical import logical_type
 

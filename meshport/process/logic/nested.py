@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from meshport.process.logic.expression import Expression
+from meshport.expression.expression import Expression
 from meshport.process.logic.operators import (
     Aggregate,
     Apply,

@@ -20,8 +20,8 @@ from typing import Any, Literal, NamedTuple, cast
 
 from meshport.address import Address
 from meshport.errors import ProcessError, SchemaError
+from meshport.expression.expression import Expression
 from meshport.process.logic.event_time import duration_micros
-from meshport.process.logic.expression import Expression
 from meshport.product.aggregation import AGGREGATION_FORMS, Aggregation
 from meshport.product.field_path import last_name
 from meshport.schema import Schema, parse_schema

@@ -11,9 +11,10 @@ from typing import Any
 
 from meshport.address import Address, nearest
 from meshport.errors import ProcessError, SchemaError
-from meshport.process.logic.expression import Expression
+from meshport.expression.expression import Expression
+from meshport.expression.inference import Inference
+from meshport.expression.types import INSTANT, Type, aggregated, is_nullable, nullable, plain_type, record_types
 from meshport.process.logic.fields_read import paths_in
-from meshport.process.logic.inference import Inference
 from meshport.process.logic.misfit import misfit, shown_type
 from meshport.process.logic.operators import (
     Aggregate,
@@ -29,7 +30,6 @@ from meshport.process.logic.operators import (
     Select,
 )
 from meshport.process.logic.pipeline import Pipeline
-from meshport.process.logic.types import INSTANT, Type, aggregated, is_nullable, nullable, plain_type, record_types
 from meshport.product.field_path import is_nested, last_name
 from meshport.schema import Schema, parse_schema
 from meshport.schema.canonical import canonical, canonical_text

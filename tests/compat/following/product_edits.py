@@ -29,6 +29,22 @@ def remove_key(advice: Advice) -> None:
     advice.situation.port.pop(advice["key"])
 
 
+def remove_expression(advice: Advice) -> None:
+    """Remove an expression of the port's migration."""
+    _migration(advice)["fields"].pop(advice["name"])
+
+
+def write_expression(advice: Advice) -> None:
+    """Compute a field by its own name."""
+    _migration(advice)["fields"][advice["name"]] = advice["name"]
+
+
+def _migration(advice: Advice) -> dict[str, Any]:
+    ports = advice.situation.document["outputPorts"]
+    found: dict[str, Any] = next(each["migration"] for each in ports if "migration" in each)
+    return found
+
+
 def remove_level(advice: Advice) -> None:
     """Remove a service level."""
     advice.situation.document["slaProperties"].remove(load(advice["yaml"]))

@@ -51,6 +51,8 @@ WAYS: Final[list[tuple[str, Way]]] = [
         r"^(?:refer to it through|at most 1024|defaults that leave|a default of the field's own type)",
         schema_edits.write_as_before,
     ),
+    (r"^take '(?P<name>\w+)' out of `migration.fields`", product_edits.remove_expression),
+    (r"^write `(?P<name>\w+): \w+` under `migration.fields`", product_edits.write_expression),
     (r"^keep the port without `(?P<key>\w+)`", product_edits.remove_key),
     (r"^take \"null\" out of the type of '(?P<name>\w+)'", schema_edits.make_not_nullable),
     (r"^give '(?P<name>\w+)' a default$", schema_edits.make_nullable),

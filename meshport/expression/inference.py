@@ -6,9 +6,9 @@ import ast
 from collections.abc import Mapping
 from typing import Final
 
-from meshport.process.logic.expression import Expression
-from meshport.process.logic.functions import FUNCTIONS
-from meshport.process.logic.types import (
+from meshport.expression.expression import Expression
+from meshport.expression.functions import FUNCTIONS
+from meshport.expression.types import (
     Type,
     common,
     decimal,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from meshport.process.logic.types import DAY, Type, common, decimal, is_nullable, nullable, number, plain_type
+from meshport.expression.types import DAY, Type, common, decimal, is_nullable, nullable, number, plain_type
 from meshport.rfc3339 import day
 
 TypeRule = Callable[[Sequence[Type], Sequence[ast.expr]], Type]

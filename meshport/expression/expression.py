@@ -10,7 +10,7 @@ named like a keyword of Python: `class == "first"`, `event.from`. Where expressi
 `not`, `in`, `is`, `if`, `else`, `None`, `True`, `False`), a field of that name stands in backquotes: `` `in` > 3 ``.
 
 There are literals, arithmetic (`+ - * / // %`),
-comparisons, `in`, `and`, `or`, `not`, `a if c else b`, and the functions of `meshport.process.logic.functions`; nothing
+comparisons, `in`, `and`, `or`, `not`, `a if c else b`, and the functions of `meshport.expression.functions`; nothing
 else, so an expression can neither reach into Python nor run for long.
 
 Arithmetic and functions with a null give null, and an ordering comparison with a null is false. `x is None` tests for
@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from meshport.address import nearest
 from meshport.errors import ProcessError
-from meshport.process.logic.functions import FUNCTIONS, null_safe
+from meshport.expression.functions import FUNCTIONS, null_safe
 
 # Longer than expressions in practice, and far below what exhausts Python's own parser.
 _LONGEST: Final = 1000
