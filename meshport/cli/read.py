@@ -173,7 +173,7 @@ def replay(
         open_registry(registry) as mesh,
         Replay(address, mesh, begin=first, end=last, on_bad=bad, missing=missing, kafka=kafka) as job,
     ):
-        say(f"replay {job.id} of {job.binding.address}: {job.range.total} offsets to look through")
+        say(f"replay {job.id} of {job.binding.address}: {job.total} offsets to look through")
         with progress("replaying") as moved:
             for event in job.events(progress=moved):
                 _show(event, json)
@@ -228,7 +228,7 @@ def _write(kept: ReplayFile, job: Replay | None, file: Path) -> None:
     if job is None:
         say(f"{file} has every event of its replay already")
         return
-    say(f"replay {job.id} of {job.binding.address}: {job.range.total} offsets to look through")
+    say(f"replay {job.id} of {job.binding.address}: {job.total} offsets to look through")
     try:
         with progress("replaying") as moved:
             count = kept.write(job, progress=moved)

@@ -58,13 +58,16 @@ UNREADABLE: Final = (CodecError, EventError, NotRegistered, SchemaError)
 
 
 class UnreadableHeaders(tuple[tuple[str, bytes | None], ...]):
-    """The headers of a message that the client could not read: none, and the reason, for which `EventReader` refuses it."""
+    """The headers of a message that could not be read, and the reason, for which `EventReader` refuses it.
+
+    Of one that the client could not read, there are none.
+    """
 
     reason: str
 
-    def __new__(cls, reason: str) -> UnreadableHeaders:
-        """Return no headers, with the reason."""
-        made = super().__new__(cls)
+    def __new__(cls, reason: str, headers: RawHeaders = ()) -> UnreadableHeaders:
+        """Return headers, with the reason."""
+        made = super().__new__(cls, headers)
         made.reason = reason
         return made
 

@@ -17,6 +17,7 @@ from meshport.event.model import as_model, model_schema
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.async_mesh import AsyncMesh, for_threads
+from meshport.ports.earlier_lines import earlier_lines
 from meshport.ports.failed.retries import Retries
 from meshport.ports.failed.retry_topic import RetryTopic
 from meshport.ports.failed.waiting import Retry, WaitingEvents, require_group
@@ -148,6 +149,7 @@ class AsyncSubscriber(Generic[Model]):
             if retries is not None:
                 retries.lost(partition)
 
+        schemas = WaitingSchemas(mesh, closing, waiter=f"the subscriber of {binding.address}")
         reading.subscription = TaskSubscription(
             binding,
             subscriber_resolver(mesh, self._group, self._reader, self._kafka.to(binding)),
@@ -160,10 +162,10 @@ class AsyncSubscriber(Generic[Model]):
             in_flight=in_flight,
             closing=closing,
             require=self._require,
+            lines=earlier_lines(binding, mesh, schemas),
         )
         if seen is not None:
             seen.on_repeated = reading.subscription.measures.repeated
-        schemas = WaitingSchemas(mesh, closing, waiter=f"the subscriber of {binding.address}")
         if self._on_error is not None and self._group is not None:
             cluster, group = self._kafka.to(binding), self._group
             retries = reading.turns = RetryTurns(

@@ -59,6 +59,10 @@ class TaskSubscription(Subscription):
         if self.topic != read:
             self._in_flight.clear()
 
+    def _pass_over(self, partition: int, end: int) -> None:
+        self._in_flight.passed_over(partition, end - 1)
+        self.next_offsets.update(self._in_flight.handled())
+
     def _drop(self, partitions: Collection[int]) -> None:
         super()._drop(partitions)
         for partition in partitions:

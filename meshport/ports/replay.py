@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Final, Generic, Self
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.kafka.topic_log import LogWatch
 from meshport.ports.bound_log import apply_hint, refuse_other_log
+from meshport.ports.earlier_lines import EarlierLine, earlier_lines
 from meshport.ports.history import (
     Missing,
     RemovedHistory,
@@ -63,6 +65,16 @@ Bound = datetime | Offsets | tuple[datetime, Offsets] | None
 """A time (with a zone), offsets, both (the narrower counts), or None for the first or last offset of the log."""
 
 
+class Earlier(StrEnum):
+    """Whether a replay begins with the earlier lines of its port, where the port declares a migration of them.
+
+    One that begins at an offset does not: the offset is one of the line itself.
+    """
+
+    READ = "read"
+    LEAVE_OUT = "leave-out"
+
+
 class Replay(Generic[Model]):
     """One replay job.
 
@@ -79,12 +91,14 @@ class Replay(Generic[Model]):
         id: the job's; by default a random one. Its consumer group is `meshport-replay-<id>`.
         on_bad: called with each message that cannot be read, after which the job continues; without it the error is raised.
         missing: whether a replay may begin where part of what it asks for cannot be read.
+        earlier: whether events of earlier lines come first, as events of this one (`migration` of the port).
         kafka: the connections to Kafka; servers that they name win over the binding's.
 
     Attributes:
         since: the first time of the replay (UTC); None where it has none.
         until: the time before which the replay ends (UTC); None where it has none.
-        range: the offsets that it reads.
+        range: the offsets that it reads of the line itself.
+        lines: the earlier lines that it reads first, oldest first, each with the offsets that it reads.
         topic_id: Kafka's id of the topic; None where the cluster has none.
         removed: what is removed of the history that was asked for; not empty only where `missing` allows it.
         undecided: the partitions of which open transactions hide the end. With an `end`, only those of which offsets
@@ -111,6 +125,7 @@ class Replay(Generic[Model]):
         id: str | None = None,
         on_bad: Callable[[BadEvent], None] | None = None,
         missing: Missing = Missing.REFUSE,
+        earlier: Earlier = Earlier.READ,
         kafka: KafkaAccess = PLAINTEXT,
     ) -> None:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
@@ -124,7 +139,9 @@ class Replay(Generic[Model]):
                 f"the replay would end at {self.until.isoformat()}, not after it begins at {self.since.isoformat()}"
             )
         self._kafka = kafka.to(self.binding)
-        self._consumer = history_reader(self._kafka, [self.binding], group=f"meshport-replay-{self.id}")
+        lines = earlier_lines(self.binding, mesh, mesh) if earlier is Earlier.READ and first is None else ()
+        self._ports = [self.binding, *(each.binding for each in lines)]
+        self._consumer = history_reader(self._kafka, self._ports, group=f"meshport-replay-{self.id}")
         self._logs = LogWatch(
             self._kafka,
             self.binding.topic,
@@ -140,9 +157,28 @@ class Replay(Generic[Model]):
             insist(self.removed, missing, _ALLOWED)
             self.undecided: Sequence[UndecidedHistory] = _hidden(undecided, last)
             insist(self.undecided, missing if end is not None else Missing.ALLOW, _ALLOWED)
+            wanted = [each for each in lines if self.since is None or each.until > self.since]
+            self.lines = [(each, self._range_of_line(each, missing)) for each in wanted]
         except BaseException:
             self._consumer.close()
             raise
+
+    def _range_of_line(self, line: EarlierLine, missing: Missing) -> TopicRange:
+        topic = line.binding.topic
+        bounds, undecided = readable_bounds(self._kafka, self._consumer, topic)
+        insist(undecided, missing, _ALLOWED)
+        removed = removed_history(self._kafka, topic, bounds, self.since, ports=self._ports)
+        insist(removed, missing, _ALLOWED)
+        begins = {partition: low for partition, (low, _) in bounds.items()} | self._recorded_since(topic, bounds)
+        return TopicRange(topic, begins, line.ends(self._consumer, bounds))
+
+    def _recorded_since(self, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Return the offsets from which on the events of the first time can be; none where the replay has none."""
+        if self.since is None:
+            return {}
+        # Kafka's timestamp is the recorded time: an event of the time T has an offset after the first that was recorded at T.
+        recorded = self._consumer.offsets_at(topic, max(0, int((self.since - _CLOCK_SKEW).timestamp() * 1000)))
+        return {partition: max(low, recorded.get(partition, low)) for partition, (low, _) in bounds.items()}
 
     def _removed(self, begin: Offsets | None, bounds: Mapping[int, tuple[int, int]]) -> list[RemovedHistory]:
         offsets = None if begin is None else {each: begin.of(each) for each in bounds}
@@ -156,7 +192,7 @@ class Replay(Generic[Model]):
     def _removed_from(
         self, bounds: Mapping[int, tuple[int, int]], asked: Mapping[int, int] | datetime | None
     ) -> list[RemovedHistory]:
-        return removed_history(self._kafka, self.binding.topic, bounds, asked, ports=[self.binding])
+        return removed_history(self._kafka, self.binding.topic, bounds, asked, ports=self._ports)
 
     def _range_of(
         self, begin: Offsets | None, end: Offsets | None, bounds: Mapping[int, tuple[int, int]]
@@ -167,10 +203,7 @@ class Replay(Generic[Model]):
                 _refuse_impossible(bound, topic, bounds)
         first = {partition: low for partition, (low, _) in bounds.items()}
         last = {partition: high for partition, (_, high) in bounds.items()}
-        if self.since is not None:
-            # Kafka's timestamp is the recorded time: an event of the time T has an offset after the first that was recorded at T.
-            recorded = self._consumer.offsets_at(topic, max(0, int((self.since - _CLOCK_SKEW).timestamp() * 1000)))
-            first = {partition: max(low, recorded.get(partition, low)) for partition, low in first.items()}
+        first |= self._recorded_since(topic, bounds)
         if begin is not None:
             first = {partition: max(low, begin.of(partition)) for partition, low in first.items()}
         if end is not None:
@@ -242,15 +275,33 @@ class Replay(Generic[Model]):
     def _messages(
         self, progress: Callable[[int, int], None] | None, limit: int = MOST_MESSAGES
     ) -> Iterator[list[ReceivedMessage]]:
+        for line, wanted in self.lines:
+            for messages in read_range(self._consumer, wanted, progress=self._counted(progress), limit=limit):
+                yield line.read(messages)
         with self._logs.explaining():
-            for messages in read_range(self._consumer, self.range, progress=progress, limit=limit):
+            for messages in read_range(self._consumer, self.range, progress=self._counted(progress), limit=limit):
                 self._logs.look()
                 yield messages
             self._logs.check()  # the last messages may be of another log
 
+    @property
+    def total(self) -> int:
+        """How many offsets the replay spans, with those of earlier lines."""
+        return sum(each.total for each in self._ranges)
+
+    @property
+    def _ranges(self) -> list[TopicRange]:
+        return [*(each for _, each in self.lines), self.range]
+
+    def _counted(self, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None] | None:
+        """Return a function that reports the offsets of all lines together."""
+        if progress is None:
+            return None
+        return lambda *_: progress(sum(each.read for each in self._ranges), self.total)
+
     def _event(self, message: ReceivedMessage) -> Event[Model] | None:
         try:
-            return self._read(*event_parts(self.binding.topic, message))
+            return self._read(*event_parts(message.topic(), message))
         except UNREADABLE as error:
             if self._on_bad is None:
                 raise

@@ -22,7 +22,7 @@ from meshport.event import Event
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.history import Missing
-from meshport.ports.replay import Bound, Offsets, Replay
+from meshport.ports.replay import Bound, Earlier, Offsets, Replay
 from meshport.ports.replay_lines import ReplayLines
 from meshport.ports.subscriber import BadEvent, Mesh
 
@@ -108,7 +108,16 @@ class ReplayFile:
         with self._locked():
             note = self._note()
             if note is None:
-                with Replay(address, mesh, begin=begin, end=end, missing=missing, on_bad=on_bad, kafka=kafka) as job:
+                with Replay(
+                    address,
+                    mesh,
+                    begin=begin,
+                    end=end,
+                    missing=missing,
+                    on_bad=on_bad,
+                    earlier=Earlier.LEAVE_OUT,  # the lines of the file have offsets of one topic
+                    kafka=kafka,
+                ) as job:
                     self._write_note(_note_of(job, asked))
                     yield job
                 return

@@ -21,6 +21,7 @@ from meshport.event.model import as_model, model_schema
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
+from meshport.ports.earlier_lines import earlier_lines
 from meshport.ports.failed.reading import RetryingReader
 from meshport.ports.failed.waiting import Retry, WaitingEvents, require_group
 from meshport.ports.generation_cursor import LOOK_S
@@ -159,6 +160,7 @@ class Subscriber(Generic[Model]):
             look_s=look_s,
             on_lost=lambda partition: [forget(partition) for forget in forgetting],
             require=require,
+            lines=earlier_lines(binding, mesh, self._schemas),
         )
         self._retrying: RetryingReader | None = None
         if on_error is not None and group is not None:

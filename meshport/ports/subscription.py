@@ -21,9 +21,11 @@ from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_log import LogWatch, TopicLog
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.bound_log import apply_hint, refuse_other_log
+from meshport.ports.earlier_lines import EarlierLine
 from meshport.ports.generation_cursor import BindingWatch, GenerationCursor
 from meshport.ports.group_start import MOVE_GROUP, Begin, GroupStart, known_start, start_offsets
 from meshport.ports.history import Missing, RemovedHistory, insist, removed_history
+from meshport.ports.line_passage import EOF_SETTINGS, LinePassage
 from meshport.ports.measures import SubscriberMeasures, before_scrape
 from meshport.ports.required_levels import Require, RequiredLevels, RequireWord
 from meshport.ports.resolver import Resolver
@@ -52,6 +54,7 @@ class Subscription:
         look_s: seconds between two requests to the registry.
         on_lost: called with each partition that another member reads from now on.
         require: what is required of the port's service levels; None requires nothing.
+        lines: the earlier lines of the port, oldest first.
 
     Attributes:
         binding: the newest binding of the address.
@@ -81,6 +84,7 @@ class Subscription:
         look_s: float,
         on_lost: Callable[[int], object] | None,
         require: RequireWord | None = None,
+        lines: Sequence[EarlierLine] = (),
     ) -> None:
         self.binding = binding
         self._required = None if require is None else RequiredLevels(Require(require))
@@ -103,10 +107,20 @@ class Subscription:
         self._kafka = kafka.to(binding)
         longest_ms = int(self._kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
         self._poll_every_s = min(_POLL_EVERY_S, longest_ms / 3000)
-        self._consumer = LogReader(self._kafka, [binding], group=group)
-        self._cursor = GenerationCursor(binding, self._consumer.committed if group else None)
+        self._passage = LinePassage(lines, self._kafka)
+        self._ports = [binding, *self._passage.bindings]
+        lines = self._passage.lines
+        settings = EOF_SETTINGS if lines else None
+        self._consumer = LogReader(self._kafka, self._ports, group=group, settings=settings)
+        self._cursor = GenerationCursor(
+            binding,
+            self._consumer.committed if group else None,
+            lines,
+            self._passage.ends,
+            self._passage.topic_at(self._start),
+        )
         self.topic = self._cursor.current.topic
-        self._filters = self._cursor.current.ends is not None
+        self._filters = bool(lines) or self._cursor.current.ends is not None
         self._watch = BindingWatch(binding.address, resolver, look_s)
         # A subscription that is garbage-collected without being closed stops resolving.
         self._unwatch = weakref.finalize(self, self._watch.close)
@@ -170,7 +184,7 @@ class Subscription:
             return start_offsets(self._consumer, self.topic, start, bounds)
         insist(self._removed(bounds, start), self._missing, _ALLOWED)
         with LogReader(
-            self._kafka, [self.binding]
+            self._kafka, self._ports
         ) as asker:  # for partitions that were assigned: see `Consumer.partitions`
             return start_offsets(asker, self.topic, start, bounds)
 
@@ -187,7 +201,7 @@ class Subscription:
     def _removed(
         self, bounds: Mapping[int, tuple[int, int]], asked: Mapping[int, int] | datetime
     ) -> list[RemovedHistory]:
-        return removed_history(self._kafka, self.topic, bounds, asked, ports=[self.binding])
+        return removed_history(self._kafka, self.topic, bounds, asked, ports=self._ports)
 
     def _take_up_partitions(self) -> None:
         """Read partitions that were added to the topic from their first offset. A group is assigned them by Kafka."""
@@ -320,19 +334,26 @@ class Subscription:
             self._cursor.rebind(found)
             self.binding = found
             self._consumer.add(found)
+            self._ports.append(found)
             self._filters = True
+        line = self._cursor.current.line
+        if line is not None and self._cursor.current.ends is None and line.is_over:
+            self._cursor.end_at(self._passage.ends_of(line))
         if self._cursor.current.ends is None or not self._is_read():
             return
         generation = self._cursor.advance()
+        self._passage.advance()
         self.topic = generation.topic
         self.buffer.clear()
         self.next_offsets.clear()
         self.committed.clear()
         self.assigned.clear()
-        self._read_topic(dict(generation.begins or {}))
+        self._read_topic(self._cursor.begins((generation.line or self).binding.partitions))
 
     def _is_read(self) -> bool:
         generation = self._cursor.current
+        if generation.line is not None:
+            self._pass_over_gaps(generation.ends or {})
         if self._group is None:
             return generation.is_read(self._begins | self.next_offsets)
         own = self.committed | self.next_offsets
@@ -340,6 +361,17 @@ class Subscription:
             return False
         self.commit()
         return generation.is_read(self._consumer.committed(self.topic))
+
+    def _pass_over_gaps(self, ends: Mapping[int, int]) -> None:
+        """Count offsets before the end of an earlier line as handled after which nothing of it is left to handle."""
+        waiting = {each.partition() for each in self.buffer}
+        for partition, end in ends.items():
+            seen_end = self._consumer.ends.get(TopicPartition(self.topic, partition), 0)
+            if partition in self.assigned - waiting and self._passage.is_passed(partition, end, seen_end):
+                self._pass_over(partition, end)
+
+    def _pass_over(self, partition: int, end: int) -> None:
+        self.next_offsets[partition] = max(end, self.next_offsets.get(partition, 0))
 
     def tend(self) -> None:
         """Commit and stay in the group while messages are in the buffer: the caller may take long to handle them."""
@@ -366,6 +398,8 @@ class Subscription:
                 for each in messages
                 if each.topic() == topic and generation.counts(each.partition(), each.offset())
             ]
+            if generation.line is not None:
+                messages = self._passage.take(generation.line, messages)
         if self._left:
             # A partition can be revoked between two messages of a batch; another member reads it now.
             messages = [each for each in messages if each.partition() not in self._left]

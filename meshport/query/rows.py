@@ -13,12 +13,14 @@ from meshport.archive.open_archives import OpenArchives
 from meshport.archive.table import ArchiveTable
 from meshport.archiving.columns import ArchiveColumns
 from meshport.binding import Binding
-from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.consumer import Consumer
 from meshport.ports.bound_log import refuse_other_log
+from meshport.ports.earlier_lines import EarlierLine, earlier_lines
 from meshport.ports.history import Missing, insist, readable_bounds, removed_history
 from meshport.ports.scan import TopicRange, history_reader, read_range
+from meshport.ports.subscriber import Mesh
 from meshport.schema import parse_schema
 
 __all__ = ["PortRows", "rows_of"]
@@ -32,7 +34,8 @@ class PortRows:
     """The rows of a port; each message is in one of the two.
 
     Attributes:
-        live: a `pyarrow.Table` of the columns of an archive without values and headers: what the topic has behind the archive.
+        live: a `pyarrow.Table` of the columns of an archive without values and headers: the events of earlier lines, and what the
+            topic has behind the archive.
         archive: the port's, as it was when this began; None where there is none.
         ends: by partition of the topic, the offset after the last row.
     """
@@ -52,7 +55,7 @@ class PortRows:
 
 def rows_of(
     binding: Binding,
-    schemas: SchemaSource,
+    mesh: Mesh,
     kafka: KafkaConfig,
     missing: Missing,
     progress: Callable[[int, int], None] | None = None,
@@ -61,7 +64,7 @@ def rows_of(
 
     Args:
         binding: of the port.
-        schemas: a registry.
+        mesh: a registry.
         kafka: the connection to the cluster.
         missing: whether rows may be missing that are neither in the topic nor in the archive.
         progress: called with (offsets read, offsets in all) of the topic.
@@ -72,11 +75,17 @@ def rows_of(
         ArchiveError: a field of the contract has the name of a column of the log.
         BrokerUnavailable: no broker answered.
     """
-    columns = ArchiveColumns(binding, schemas, parse_schema(binding.schema_text))
+    columns = ArchiveColumns(binding, mesh, parse_schema(binding.schema_text))
     refuse_other_log(binding, Admin(kafka).topic_ids([binding.topic]).get(binding.topic))
     archive = OpenArchives([binding]).table(binding.topic)
     archived = {} if archive is None else archive.archived
-    with history_reader(kafka, [binding]) as consumer:
+    lines = earlier_lines(binding, mesh, mesh)
+    with history_reader(kafka, [binding, *(each.binding for each in lines)]) as consumer:
+        earlier = [
+            columns.rows(line.read(messages)).drop_columns(_BYTES)
+            for line in lines
+            for messages in read_range(consumer, _range_of(line, kafka, consumer, missing), progress=progress)
+        ]
         bounds, undecided = readable_bounds(kafka, consumer, binding.topic)
         insist(removed_history(kafka, binding.topic, bounds, ports=[binding]), missing, _ALLOWED)
         insist(undecided, Missing.ALLOW, _ALLOWED)  # what an open transaction hides has not happened yet, and is said
@@ -86,4 +95,13 @@ def rows_of(
             columns.rows(messages).drop_columns(_BYTES) for messages in read_range(consumer, wanted, progress=progress)
         ]
     empty = columns.schema.empty_table().drop_columns(_BYTES)
-    return PortRows(pa.concat_tables([empty, *live]), archive, wanted.ends)
+    return PortRows(pa.concat_tables([empty, *earlier, *live]), archive, wanted.ends)
+
+
+def _range_of(line: EarlierLine, kafka: KafkaConfig, consumer: Consumer, missing: Missing) -> TopicRange:
+    """Return the offsets of an earlier line, of its archive and its topic together."""
+    topic, ports = line.binding.topic, [line.binding]
+    bounds, undecided = readable_bounds(kafka, consumer, topic)
+    insist(removed_history(kafka, topic, bounds, ports=ports), missing, _ALLOWED)
+    insist(undecided, Missing.ALLOW, _ALLOWED)
+    return TopicRange.within(topic, bounds, ends=line.ends(consumer, bounds))

@@ -10,7 +10,7 @@ from meshport.errors import ReplayError
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.ports.history import Missing
-from meshport.ports.replay import Bound, Replay
+from meshport.ports.replay import Bound, Earlier, Replay
 from meshport.registry import Registry
 from meshport.replay_jobs import ReplayJob, ReplayOutput, ReplayRequest
 from meshport.replaying.selection import Selection
@@ -70,7 +70,14 @@ def start(
     """
     selection = Selection(wanted.keys, wanted.types, wanted.where)
     with Replay(
-        wanted.address, mesh, begin=wanted.begin, end=wanted.end, reader=wanted.reader, missing=missing, kafka=kafka
+        wanted.address,
+        mesh,
+        begin=wanted.begin,
+        end=wanted.end,
+        reader=wanted.reader,
+        missing=missing,
+        earlier=Earlier.LEAVE_OUT,  # a job keeps offsets of one topic
+        kafka=kafka,
     ) as found:
         binding = found.binding
         if binding.envelope == "none" and wanted.output is ReplayOutput.TOPIC:
