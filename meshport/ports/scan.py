@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from meshport.archive.reader import LogReader
 from meshport.binding import Binding
@@ -23,6 +23,14 @@ MOST_MESSAGES: Final = 5000
 _SILENCE_S: Final = 5.0
 
 
+class Watched(Protocol):
+    """A consumer that reports what it fetches."""
+
+    @property
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        """See `Consumer.fetched`."""
+
+
 class ReadProgress:
     """Watches whether a consumer that has more to read moves on.
 
@@ -33,7 +41,7 @@ class ReadProgress:
         consumer: the consumer.
     """
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Watched) -> None:
         self._consumer = consumer
         self._fetched: Mapping[TopicPartition, int] = {}
         self._moved = time.monotonic()

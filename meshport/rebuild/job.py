@@ -39,6 +39,7 @@ from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_log import TopicLogs
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.earlier_lines import earlier_lines
 from meshport.ports.history import Missing, removed_history
 from meshport.process import load_pipeline, make_plan
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
@@ -178,6 +179,11 @@ class Rebuild:
         self._partitions = partitions or (self._port.partitions if self._port else live.partitions)
         pinned = pin_inputs(self._plan)
         self._old, self._continues = pinned.plan, pinned.continues
+        self._earlier = {
+            each.binding.topic: lines
+            for each in self._plan.sources
+            if (lines := earlier_lines(each.binding, mesh, mesh))
+        }
         self._made_by = logic_digest(product, self._plan, self._partitions)
         self._line = mesh.generations(live.address)
         self._admin = Admin(self._plan.kafka)
@@ -234,7 +240,9 @@ class Rebuild:
         new = self._open(lease)
         began = time.perf_counter()
         with ExitStack() as stack:
-            building = stack.enter_context(BoundedProcessor(new, self._mesh, on_progress=self._on_progress))
+            building = stack.enter_context(
+                BoundedProcessor(new, self._mesh, on_progress=self._on_progress, earlier=self._earlier)
+            )
             self._configure_changelogs(new, CHANGELOG_WHILE_BUILT)
             processed = building.advance_to(self._history_ends(building))
             building.commit_offsets()
@@ -401,5 +409,6 @@ def logic_digest(product: ProjectProduct, plan: Plan, partitions: int) -> str:
         digest.update(str(file.relative_to(product.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
     logs = TopicLogs(plan.kafka).of(*(each.topic for each in plan.reads))
     read = sorted(f"{each.topic} {each.id}" for each in logs.values())
-    digest.update(" ".join([plan.output.fingerprint, plan.shape, str(partitions), *read]).encode())
+    migrated = [each.binding.migration.model_dump_json() for each in plan.sources if each.binding.migration is not None]
+    digest.update(" ".join([plan.output.fingerprint, plan.shape, str(partitions), *read, *migrated]).encode())
     return digest.hexdigest()

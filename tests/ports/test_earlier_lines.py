@@ -11,9 +11,10 @@ import pytest
 from meshport.event import Event
 from meshport.ports import earlier_lines
 from meshport.ports.async_subscriber import AsyncSubscriber
+from meshport.ports.group_start import Start
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Earlier, Offsets, Replay
-from meshport.ports.subscriber import BadEvent, Start, Subscriber
+from meshport.ports.subscriber import BadEvent, Subscriber
 from tests.connections import CONNECTIONS
 from tests.lines import TwoLines, ago, kelvins, publish_raw, publish_then, two_lines
 from tests.mesh_session import Mesh

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def after(owner: Any, name: str) -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "opened, without a topic": lambda: before(job.Rebuild, "_open"),
     "in the middle of the history": lambda: before(Transactions, "commit", call=2),
+    **{f"commit {call}": partial(before, Transactions, "commit", call=call) for call in range(1, 4)},
     "the old one at the alignment, the new one not": lambda: after(GenerationAligner, "_settle_old"),
     "before the switch": lambda: before(PortGenerations, "switch"),
     "after the switch": lambda: after(PortGenerations, "switch"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Self
 
 from meshport.errors import TransactionAborted
@@ -20,9 +21,12 @@ from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.earlier_lines import EarlierLine
+from meshport.ports.scan import history_reader
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.input_reader import InputReader
 from meshport.process.runtime.kafka_log import CachedEntries
+from meshport.process.runtime.line_log import LineLog
 from meshport.process.runtime.log_watch import present_plan
 from meshport.process.runtime.own_topics import ensure_topics
 from meshport.process.runtime.transactional import TransactionalWorker
@@ -32,6 +36,7 @@ from meshport.process.wire.plan import Plan, StageTopics
 
 _log: Final = logging.getLogger(__name__)
 
+_NONE: Final[Mapping[str, Sequence[EarlierLine]]] = MappingProxyType({})
 _ID_SUFFIX: Final = "rebuild"
 _TRIES: Final = 5
 # The larger a batch, the fewer rows go to the changelog; it takes far less than a transaction's timeout of 10 s.
@@ -53,6 +58,7 @@ class BoundedProcessor:
         schemas: where the schemas of events are found, such as a registry.
         on_progress: called with (offsets read, offsets in all) of the stage that is being read.
         cached: entries of changelogs that were read already; see `KafkaLog`.
+        earlier: by topic of an input, the earlier lines of its port, oldest first. A state that is new begins with them.
 
     Raises:
         PartitionsAdded: an input has more partitions than its binding, and the logic cannot take them up.
@@ -66,7 +72,9 @@ class BoundedProcessor:
         *,
         on_progress: OnRead | None = None,
         cached: CachedEntries | None = None,
+        earlier: Mapping[str, Sequence[EarlierLine]] = _NONE,
     ) -> None:
+        self._earlier = earlier
         self.plan = plan = present_plan(plan)
         self._on_progress = on_progress
         ensure_topics(plan, Admin(plan.kafka))
@@ -151,16 +159,38 @@ class BoundedProcessor:
             self._step(PartitionMessages.by_partition(messages), counts)
             took = max(self._transactional.worker.computed_s, 0.001)
             self._limit = max(1, min(_MOST, 4 * self._limit, int(len(messages) * _AIM_S / took)))
+        self._leave_earlier_lines(stage, ends)
+
+    def _leave_earlier_lines(self, stage: StageTopics, ends: Mapping[int, int]) -> None:
+        """Store that earlier lines are read whose last offsets have no event that counts."""
+        offsets = self._transactional.worker.next_offsets
+        behind = [each for each in (TopicPartition(stage.topic, number) for number in ends) if offsets.get(each, 0) < 0]
+        for each in behind:
+            self._transactional.worker.skip_to(each, 0)
+        if behind:
+            self._step({}, Counts())
 
     def _reader_of(self, stage: StageTopics) -> InputReader:
         """Return the reader of a stage's topic; the first call restores the state of the stage."""
         if stage.topic not in self._readers:
+            log, plan = None, self.plan
+            source = next((each.binding for each in plan.sources if each.stage is stage), None)
+            if source is not None and stage.topic in self._earlier:
+                log = LineLog(plan.kafka, source, plan.reads, self._earlier[stage.topic], plan.missing)
             begins = {
-                number: self._transactional.assign(TopicPartition(stage.topic, number))
-                for number in range(stage.partitions)
+                number: self._begin(TopicPartition(stage.topic, number), log) for number in range(stage.partitions)
             }
-            self._readers[stage.topic] = InputReader(self.plan.kafka, stage.topic, begins, self.plan.reads)
+            read = log or history_reader(plan.kafka, plan.reads)
+            self._readers[stage.topic] = InputReader(read, stage.topic, begins)
         return self._readers[stage.topic]
+
+    def _begin(self, partition: TopicPartition, log: LineLog | None) -> int:
+        """Restore the state of a partition, and return the offset to read from; a new state begins with earlier lines."""
+        begin = self._transactional.assign(partition)
+        if log is not None and self._transactional.worker.is_new(partition):
+            begin = log.first(partition.partition)
+            self._transactional.worker.skip_to(partition, begin)
+        return begin
 
     def _step(self, batches: Mapping[TopicPartition, PartitionMessages], counts: Counts) -> None:
         made = self._transactional.worker.process(batches)

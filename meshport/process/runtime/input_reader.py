@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Protocol
 
-from meshport.binding import Binding
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import BATCH_BYTES
-from meshport.ports.scan import ReadProgress, history_reader
+from meshport.ports.scan import ReadProgress, Watched
 
 _SLICE: Final = 1000
 _TURN_S: Final = 0.2
 # Messages of one partition that are kept for the next call; where more were fetched, they are fetched again.
 _KEPT: Final = 5000
+
+
+class InputLog(Watched, Protocol):
+    """A log of one topic: a consumer of `history_reader`, or one that has earlier lines as well."""
+
+    @property
+    def ends(self) -> Mapping[TopicPartition, int]:
+        """The end of each partition where it was met."""
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions, each from its offset."""
+
+    def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
+        """Return up to `limit` messages."""
+
+    def close(self) -> None:
+        """Close the connections."""
 
 
 class InputReader:
@@ -25,19 +40,16 @@ class InputReader:
     It keeps its assignment, since a new assignment costs librdkafka up to a second before the first message.
 
     Args:
-        kafka: the connection to the cluster.
+        log: of the topic.
         topic: the topic.
         begins: the first offset to read of each partition.
-        ports: whose archives are read where a topic of theirs begins later.
     """
 
-    def __init__(
-        self, kafka: KafkaConfig, topic: str, begins: Mapping[int, int], ports: Collection[Binding] = ()
-    ) -> None:
+    def __init__(self, log: InputLog, topic: str, begins: Mapping[int, int]) -> None:
         self._topic = topic
         self._next = dict(begins)
         self._kept: dict[int, deque[ReceivedMessage]] = {partition: deque() for partition in begins}
-        self._consumer = history_reader(kafka, ports)
+        self._consumer = log
         self._assigned: set[int] = set()
 
     def read_until(

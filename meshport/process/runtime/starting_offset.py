@@ -33,7 +33,7 @@ def starting_offset(plan: Plan, partition: TopicPartition, offset: int, log: Kaf
     Args:
         plan: of the processor.
         partition: topic and partition.
-        offset: the next offset after what the state reflects; 0 before the first message.
+        offset: the next offset after what the state reflects; 0 before the first message, and negative in earlier lines.
         log: the cluster.
 
     Raises:
@@ -50,7 +50,7 @@ def starting_offset(plan: Plan, partition: TopicPartition, offset: int, log: Kaf
             group=plan.group,
             hint=rebuild_hint(plan),
         )
-    if offset >= begin:
+    if offset >= begin or offset < 0:
         return offset
     # The group's offset is beyond the state's where only markers of transactions follow: no event was removed with them.
     if log.committed(plan.group, partition.topic).get(partition.partition, 0) < begin:

@@ -186,8 +186,16 @@ class Worker:
         self._restores.add(self.loaded - loaded, time.monotonic() - began)
         return self._stages[partition].next_offset
 
+    def is_new(self, partition: TopicPartition) -> bool:
+        """Return whether nothing of the state of an input's partition is stored yet."""
+        stage = self._sources.get(partition)
+        return stage is not None and stage.is_new
+
     def skip_to(self, partition: TopicPartition, offset: int) -> None:
-        """Continue a partition from a later offset than that of its state; the next `process` stores that offset."""
+        """Continue a partition from another offset than that of its state; the next `process` stores that offset.
+
+        It is a later one, or that of an earlier line for a state that is new.
+        """
         self._stages[partition].skip_to(offset)
         self._skipped.add(partition)
 

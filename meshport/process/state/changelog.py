@@ -34,17 +34,22 @@ class ChangelogRecord(NamedTuple):
     stamp: int = -1
 
 
+BEFORE: Final = -(2**62)
+"""Less than every offset and every stamp. Those of earlier lines are negative (`meshport.process.runtime.line_log`)."""
+
+
 @dataclass(slots=True)
 class PartitionProgress:
     """What a stage has applied of one source partition of its repartition topic.
 
     Attributes:
-        offset: of the last event, in the source partition (of a redriven one, in the redrive topic); -1 before the first.
+        offset: of the last event, in the source partition (of a redriven one, in the redrive topic); `BEFORE` before the
+            first.
         number: of the last record among those of that event.
         watermark: of the source partition, microseconds; None where it has reported none.
     """
 
-    offset: int = -1
+    offset: int = BEFORE
     number: int = -1
     watermark: int | None = None
 
@@ -123,6 +128,8 @@ class ChangelogReader:
 
     def __init__(self) -> None:
         self.checkpoint = Checkpoint()
+        self.stamp = BEFORE
+        """The stamp of the checkpoint; `BEFORE` where there is none."""
         self._settled: dict[bytes, ChangelogRecord] = {}
         self._unsettled: dict[bytes, list[ChangelogRecord]] = {}
         self._resurfaced: set[bytes] = set()
@@ -137,22 +144,22 @@ class ChangelogReader:
                 known.append(record)
                 return
             self._unsettled[record.key] = [record]
-            if record.value is not None and record.key not in self._settled and _stamp(record) <= self.checkpoint.stamp:
+            if record.value is not None and record.key not in self._settled and _stamp(record) <= self.stamp:
                 self._resurfaced.add(record.key)
         elif record.value is not None:
             found = Checkpoint.read(record.value)
             # A zombie's older checkpoint may follow a newer one, or one with a later `due`.
-            if (found.stamp, found.due) >= (self.checkpoint.stamp, self.checkpoint.due):
-                self.checkpoint = found
+            if (found.stamp, found.due) >= (self.stamp, self.checkpoint.due):
+                self.checkpoint, self.stamp = found, found.stamp
                 self._settle()
 
     def _settle(self) -> None:
         unsettled, self._unsettled = self._unsettled, {}
-        stamp = self.checkpoint.stamp
+        stamp = self.stamp
         for key, records in unsettled.items():
             settled = self._settled.pop(key, None)
             last = records[-1]
-            if len(records) == 1 and (-1 if settled is None else _stamp(settled)) <= _stamp(last) <= stamp:
+            if len(records) == 1 and (BEFORE if settled is None else _stamp(settled)) <= _stamp(last) <= stamp:
                 self._settle_row(key, last)
             else:
                 self._settle_newest(key, records if settled is None else [settled, *records])
@@ -160,10 +167,10 @@ class ChangelogReader:
     def _settle_newest(self, key: bytes, known: list[ChangelogRecord]) -> None:
         newest = None
         for record in known:
-            if _stamp(record) <= self.checkpoint.stamp and (newest is None or _stamp(record) >= _stamp(newest)):
+            if _stamp(record) <= self.stamp and (newest is None or _stamp(record) >= _stamp(newest)):
                 newest = record
         # Records with later stamps stay; so does the last record of a deleted row, which needs another tombstone.
-        left = [each for each in known if each is newest or _stamp(each) > self.checkpoint.stamp]
+        left = [each for each in known if each is newest or _stamp(each) > self.stamp]
         if newest is not None and newest.value is None and left[-1] is newest is not known[-1]:
             left.append(known[-1])
         if len(left) > 1 or newest is None:

@@ -20,7 +20,7 @@ from zlib import crc32
 
 from meshport.errors import MeshError, StateDamaged
 from meshport.process.logic import lossless_json
-from meshport.process.state.changelog import ChangelogReader, ChangelogRecord, Checkpoint, versions
+from meshport.process.state.changelog import BEFORE, ChangelogReader, ChangelogRecord, Checkpoint, versions
 
 _CHECKSUMS: Final = 1 << 64
 
@@ -209,12 +209,11 @@ class StateRows:
 
     @classmethod
     def _restored(cls, reader: ChangelogReader) -> StateRows:
-        checkpoint = reader.checkpoint
         rows = cls()
         for key, known in reader.rows():
-            stamp, text, ahead = -1, None, False
+            stamp, text, ahead = BEFORE, None, False
             for each in (version for record in known for version in versions(record)):
-                if each[0] > checkpoint.stamp:
+                if each[0] > reader.stamp:
                     ahead = True
                 elif stamp <= each[0]:  # of two with one stamp the later one was checkpointed
                     stamp, text = each
@@ -225,7 +224,7 @@ class StateRows:
                 rows._rows[name] = _Row(lossless_json.loads(text), text, stamp)
                 rows._count(name, text, 1)
             elif known[-1].value is not None:
-                rows._deleted[name] = checkpoint.stamp
+                rows._deleted[name] = reader.stamp
             if ahead:
                 rows._ahead[name] = None
         return rows
