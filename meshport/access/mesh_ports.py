@@ -45,12 +45,14 @@ class BoundPort:
         cluster: the name of its Kafka cluster; None for the default one.
         topic: the topic of the first generation, with which the names of all others begin.
         topics: the topics that its readers need: of the live generation, one that is being built, and those that were replaced.
+        migrates: the major whose events are read as events of this line; None where there is none.
     """
 
     address: Address
     cluster: str | None
     topic: str
     topics: tuple[str, ...]
+    migrates: int | None = None
 
     @classmethod
     def of(cls, binding: Binding, generations: Generations) -> BoundPort:
@@ -58,7 +60,10 @@ class BoundPort:
         listed = sorted(generations.generations, key=lambda each: each.number)
         read = (each.topic for each in listed if each.state in _READ)
         first = listed[0].topic if listed else binding.topic
-        return cls(binding.address, binding.cluster, first, tuple(dict.fromkeys([*read, binding.topic])))
+        topics = tuple(dict.fromkeys([*read, binding.topic]))
+        migration = binding.migration
+        migrates = None if migration is None else migration.earlier(binding.address.major or 1)
+        return cls(binding.address, binding.cluster, first, topics, migrates)
 
 
 class MeshPorts:
@@ -94,12 +99,19 @@ class MeshPorts:
     def read_by(self, address: Address) -> tuple[BoundPort, ...]:
         """Return the ports that an input port leads to: every major line of the port, unless the address names one.
 
-        A reader that names no major follows the live one, and has to be let into the next before its day.
+        A reader that names no major follows the live one, and has to be let into the next before its day. A reader of a line that
+        migrates an earlier one reads that too.
         """
         ports = self.of_product(address)
         name = address.port or (ports[0].address.port if ports else None)
-        lines = (each for each in ports if each.address.port == name)
-        return tuple(each for each in lines if address.major in {None, each.address.major})
+        lines = {each.address.major: each for each in ports if each.address.port == name}
+        if address.major is None:
+            return tuple(lines.values())
+        found, major = [], address.major
+        while (line := lines.pop(major, None)) is not None:
+            found.append(line)
+            major = line.migrates or 0
+        return tuple(found)
 
     def _found(self, product: Address) -> tuple[BoundPort, ...]:
         planned = self._planned.get(product, {})

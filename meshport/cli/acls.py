@@ -35,6 +35,7 @@ from meshport.grants import Grant
 from meshport.kafka.clusters import KafkaClusters
 from meshport.local.process_logins import source_rights
 from meshport.local.secured import PROCESSOR, standing_acls
+from meshport.product.lines import migrated_from
 from meshport.product import Product, Status
 from meshport.project.apply import ProductPlan
 from meshport.project.clusters import principal_table
@@ -326,11 +327,10 @@ def acl_as_dict(acl: Acl) -> dict[str, Any]:
 
 
 def _planned_ports(planned: ProductPlan) -> list[BoundPort]:
-    clusters = {
-        planned.product.product.port_address(each): each.cluster for each in planned.product.product.output_ports
-    }
+    product = planned.product.product
+    lines = {product.port_address(each): each for each in product.output_ports}
     return [
-        BoundPort(each.address, clusters[each.address], each.topic, (each.topic,))
+        BoundPort(each.address, line.cluster, each.topic, (each.topic,), migrated_from(line))
         for each in planned.registration.ports
-        if each.address in clusters
+        if (line := lines.get(each.address)) is not None
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -217,8 +218,7 @@ def earlier_lines(binding: Binding, mesh: Resolver, schemas: SchemaSource) -> tu
     steps: tuple[_Step, ...] = ()
     after = binding
     while (migration := after.migration) is not None:
-        major = migration.from_major or (after.address.major or 1) - 1
-        address = after.address.of_product.at(after.address.port or "", major)
+        address = replace(after.address, major=migration.earlier(after.address.major or 1))
         try:
             before = mesh.resolve(address)
         except NotRegistered as error:

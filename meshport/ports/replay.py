@@ -25,7 +25,7 @@ from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.kafka.topic_log import LogWatch
 from meshport.ports.bound_log import apply_hint, refuse_other_log
-from meshport.ports.earlier_lines import EarlierLine, earlier_lines
+from meshport.ports.earlier_lines import earlier_lines
 from meshport.ports.history import (
     Missing,
     RemovedHistory,
@@ -34,6 +34,7 @@ from meshport.ports.history import (
     readable_bounds,
     removed_history,
 )
+from meshport.ports.line_history import line_range
 from meshport.ports.scan import MOST_MESSAGES, TopicRange, history_reader, read_range
 from meshport.ports.subscriber import BadEvent, Mesh, Model
 from meshport.schema import Schema
@@ -157,28 +158,20 @@ class Replay(Generic[Model]):
             insist(self.removed, missing, _ALLOWED)
             self.undecided: Sequence[UndecidedHistory] = _hidden(undecided, last)
             insist(self.undecided, missing if end is not None else Missing.ALLOW, _ALLOWED)
+            recorded = None if self.since is None else self.since - _CLOCK_SKEW
             wanted = [each for each in lines if self.since is None or each.until > self.since]
-            self.lines = [(each, self._range_of_line(each, missing)) for each in wanted]
+            self.lines = [
+                (
+                    each,
+                    line_range(
+                        each, self._kafka, self._consumer, missing, _ALLOWED, since=self.since, recorded=recorded
+                    ),
+                )
+                for each in wanted
+            ]
         except BaseException:
             self._consumer.close()
             raise
-
-    def _range_of_line(self, line: EarlierLine, missing: Missing) -> TopicRange:
-        topic = line.binding.topic
-        bounds, undecided = readable_bounds(self._kafka, self._consumer, topic)
-        insist(undecided, missing, _ALLOWED)
-        removed = removed_history(self._kafka, topic, bounds, self.since, ports=self._ports)
-        insist(removed, missing, _ALLOWED)
-        begins = {partition: low for partition, (low, _) in bounds.items()} | self._recorded_since(topic, bounds)
-        return TopicRange(topic, begins, line.ends(self._consumer, bounds))
-
-    def _recorded_since(self, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-        """Return the offsets from which on the events of the first time can be; none where the replay has none."""
-        if self.since is None:
-            return {}
-        # Kafka's timestamp is the recorded time: an event of the time T has an offset after the first that was recorded at T.
-        recorded = self._consumer.offsets_at(topic, max(0, int((self.since - _CLOCK_SKEW).timestamp() * 1000)))
-        return {partition: max(low, recorded.get(partition, low)) for partition, (low, _) in bounds.items()}
 
     def _removed(self, begin: Offsets | None, bounds: Mapping[int, tuple[int, int]]) -> list[RemovedHistory]:
         offsets = None if begin is None else {each: begin.of(each) for each in bounds}
@@ -203,7 +196,10 @@ class Replay(Generic[Model]):
                 _refuse_impossible(bound, topic, bounds)
         first = {partition: low for partition, (low, _) in bounds.items()}
         last = {partition: high for partition, (_, high) in bounds.items()}
-        first |= self._recorded_since(topic, bounds)
+        if self.since is not None:
+            # Kafka's timestamp is the recorded time: an event of the time T has an offset after the first that was recorded at T.
+            recorded = self._consumer.offsets_at(topic, max(0, int((self.since - _CLOCK_SKEW).timestamp() * 1000)))
+            first = {partition: max(low, recorded.get(partition, low)) for partition, low in first.items()}
         if begin is not None:
             first = {partition: max(low, begin.of(partition)) for partition, low in first.items()}
         if end is not None:

@@ -6,7 +6,8 @@ behind it is read from the topic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
 from typing import Final, Generic
 
 from meshport.address import Address
@@ -19,7 +20,9 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.ports.bound_log import refuse_other_log
+from meshport.ports.earlier_lines import earlier_lines
 from meshport.ports.history import Missing, insist, readable_bounds, removed_history
+from meshport.ports.line_history import line_range
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.ports.subscriber import BadEvent, Mesh, Model
 from meshport.schema import Schema
@@ -75,6 +78,8 @@ class Snapshot(Generic[Model]):
             )
         self._kafka = kafka.to(binding)
         self._on_bad = on_bad
+        self._missing = missing
+        self._lines = earlier_lines(binding, mesh, mesh)
         self._read = as_model(reader_for(binding, mesh, model_schema(as_, reader)).read, as_)
         refuse_other_log(binding, Admin(self._kafka).topic_ids([binding.topic]).get(binding.topic))
         with history_reader(self._kafka, [binding]) as consumer:
@@ -105,18 +110,31 @@ class Snapshot(Generic[Model]):
             for messages in read_range(consumer, TopicRange(topic, begins, dict(self.boundary))):
                 for each in messages:
                     newest[each.partition(), each.key()] = each
+        keys = {key for _, key in newest}
         if table is not None and archived:
             from meshport.archive.latest import latest_messages  # noqa: PLC0415 - of the extra, which has opened the table
 
             for each in latest_messages(table, topic, archived):
                 if (each.partition(), each.key()) not in newest:
+                    keys.add(each.key())
                     yield from self._event(each)
         for each in newest.values():
             yield from self._event(each)
+        yield from chain.from_iterable(map(self._event, self._before(keys)))
+
+    def _before(self, keys: Collection[bytes | None]) -> Iterator[ReceivedMessage]:
+        """Yield the latest message of each other key in the earlier lines."""
+        newest: dict[bytes | None, ReceivedMessage] = {}
+        for line in self._lines:
+            with history_reader(self._kafka, [line.binding]) as consumer:
+                wanted = line_range(line, self._kafka, consumer, self._missing, _ALLOWED)
+                for messages in read_range(consumer, wanted):
+                    newest.update((each.key(), each) for each in line.read(messages))
+        yield from (each for key, each in newest.items() if key not in keys)
 
     def _event(self, message: ReceivedMessage) -> Iterator[Event[Model]]:
         try:
-            event = self._read(*event_parts(self.binding.topic, message))
+            event = self._read(*event_parts(message.topic(), message))
         except UNREADABLE as error:
             if self._on_bad is None:
                 raise

@@ -111,7 +111,7 @@ def misdated(lines: Iterable[Line]) -> Iterator[tuple[int, str, str]]:
 
 def migrated_from(line: Line) -> int | None:
     """Return the major whose events are read as events of a line; None where there is none."""
-    return None if line.migration is None else line.migration.from_major or line.major - 1
+    return None if line.migration is None else line.migration.earlier(line.major)
 
 
 def mismigrated(lines: Iterable[Line]) -> Iterator[tuple[int, str, str]]:

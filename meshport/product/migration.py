@@ -38,3 +38,7 @@ class Migration(Model):
         if time.tzinfo is None:
             raise ValueError(f"{time.isoformat()} is a time without a zone; write {time.isoformat()}Z")
         return time
+
+    def earlier(self, major: int) -> int:
+        """Return the major of the earlier line, for the migration of a line of this major."""
+        return self.from_major or major - 1

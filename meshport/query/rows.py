@@ -15,10 +15,10 @@ from meshport.archiving.columns import ArchiveColumns
 from meshport.binding import Binding
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import Consumer
 from meshport.ports.bound_log import refuse_other_log
-from meshport.ports.earlier_lines import EarlierLine, earlier_lines
+from meshport.ports.earlier_lines import earlier_lines
 from meshport.ports.history import Missing, insist, readable_bounds, removed_history
+from meshport.ports.line_history import line_range
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.ports.subscriber import Mesh
 from meshport.schema import parse_schema
@@ -84,7 +84,9 @@ def rows_of(
         earlier = [
             columns.rows(line.read(messages)).drop_columns(_BYTES)
             for line in lines
-            for messages in read_range(consumer, _range_of(line, kafka, consumer, missing), progress=progress)
+            for messages in read_range(
+                consumer, line_range(line, kafka, consumer, missing, _ALLOWED), progress=progress
+            )
         ]
         bounds, undecided = readable_bounds(kafka, consumer, binding.topic)
         insist(removed_history(kafka, binding.topic, bounds, ports=[binding]), missing, _ALLOWED)
@@ -96,12 +98,3 @@ def rows_of(
         ]
     empty = columns.schema.empty_table().drop_columns(_BYTES)
     return PortRows(pa.concat_tables([empty, *earlier, *live]), archive, wanted.ends)
-
-
-def _range_of(line: EarlierLine, kafka: KafkaConfig, consumer: Consumer, missing: Missing) -> TopicRange:
-    """Return the offsets of an earlier line, of its archive and its topic together."""
-    topic, ports = line.binding.topic, [line.binding]
-    bounds, undecided = readable_bounds(kafka, consumer, topic)
-    insist(removed_history(kafka, topic, bounds, ports=ports), missing, _ALLOWED)
-    insist(undecided, Missing.ALLOW, _ALLOWED)
-    return TopicRange.within(topic, bounds, ends=line.ends(consumer, bounds))

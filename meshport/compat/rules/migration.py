@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from meshport.codec import codec_for
 from meshport.compat.contract import Contract, Found
-from meshport.compat.finding import Direction, Part, RollOut
+from meshport.compat.finding import Direction, Part
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.samples import samples
 from meshport.errors import CodecError, EncodeError, ProcessError, SchemaError
@@ -45,7 +45,6 @@ def migration(contract: Contract) -> Iterator[Found]:
             f"an event of {earlier.address.key} cannot be migrated: {words}",
             after=declared.fields.get(field),
             advice=_advice(field, earlier.schema.field_names, contract.schema.field_names),
-            roll_out=RollOut.READERS,
             part=Part.PORT,
         )
 
