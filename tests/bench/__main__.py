@@ -25,6 +25,7 @@ from tests.bench import (
     ports,
     registry,
     registry_attacks,
+    replaying,
     secured,
     state,
 )
@@ -48,6 +49,7 @@ PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "processors": processors.figures,
     "registry": registry.figures,
     "registry-attacks": registry_attacks.figures,
+    "replaying": replaying.figures,
     "secured": secured.figures,
     "state": state.figures,
 }

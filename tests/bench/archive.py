@@ -66,7 +66,7 @@ def figures(millions: str = "1") -> Iterator[Figure]:
         }
         binding = mesh.product(ORDER, **port)
         say(f"{count:,} events are published first")
-        _fill(binding, count)
+        fill(binding, count)
         yield from _measured(mesh, binding, Path(folder), store, count)
 
 
@@ -102,7 +102,8 @@ def _seconds(measured: Callable[[], int], expected: int | None = None) -> float:
     return took
 
 
-def _fill(binding: Binding, count: int) -> None:
+def fill(binding: Binding, count: int) -> None:
+    """Publish so many orders as the client itself does."""
     codec = codec_for(parse_schema(binding.schema_text))
     writer = EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
     client = Producer({"bootstrap.servers": binding.bootstrap_servers, **PRODUCER})

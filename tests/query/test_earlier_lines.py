@@ -8,6 +8,7 @@ import pytest
 
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
+from meshport.ports.snapshot import Snapshot
 from meshport.ports.subscriber import Subscriber
 from meshport.query import Moment, Table
 from tests.archive.archives import archived
@@ -15,6 +16,7 @@ from tests.connections import CONNECTIONS
 from tests.lines import TwoLines, ago, kelvins, publish_then, two_lines
 from tests.mesh_session import Mesh
 from tests.ports.readings import cut, take
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.kafka
 
@@ -43,6 +45,21 @@ def test_both_lines_in_the_words_of_the_second(mesh: Mesh, tmp_path: Path) -> No
         moment = Moment(as_of=kelvins(12)["at"])
         latest = {row["sensor"]: row["kelvin"] for row in table.sql("SELECT * FROM latest", moment).to_pylist()}
     assert latest == {kelvins(number)["sensor"]: kelvins(number)["kelvin"] for number in range(13)}
+
+
+def test_a_snapshot_has_the_keys_of_both_lines(mesh: Mesh) -> None:
+    """Of each key the latest event: of the earlier line where the later one has none; one that was taken back is not there."""
+    lines = two_lines(mesh, ago(60), cleanup="compact")
+    publish_then(lines.first, range(10), ago(120))
+    with Publisher(lines.second.address, mesh.registry, kafka=CONNECTIONS) as publisher:
+        for number in (12, 22, 13):
+            publisher.publish(kelvins(number))
+        publisher.submit_retraction({"sensor": "s5"}).result(PATIENCE_S)
+    found = {
+        event.data["sensor"]: event.data for event in Snapshot(lines.second.address, mesh.registry, kafka=CONNECTIONS)
+    }
+    latest = {f"s{number}": number for number in (0, 1, 4, 6, 7, 8, 9)} | {"s2": 22, "s3": 13}
+    assert found == {sensor: kelvins(number) for sensor, number in latest.items()}
 
 
 def test_one_history_past_retention(mesh: Mesh, tmp_path: Path) -> None:
