@@ -214,12 +214,14 @@ class LogReader(Consumer):
             return self._of_topic(super().read(limit, timeout_s))
         except HistoryMissing as error:
             partition = TopicPartition(error.topic or "", error.partition or 0)
-            if not self._archives.has(partition.topic):
+            # What `on_assign` has raised was looked for in the archive as well, and is raised by each call.
+            if error is self._assign_error or not self._archives.has(partition.topic):
                 raise
             self._archives.refresh(partition.topic)
             asked = error.asked if isinstance(error.asked, int) else 0
-            high = super().bounds(partition.topic, [partition.partition])[partition.partition][1]
-            one = self._archived(partition, asked, high)
+            low, high = super().bounds(partition.topic, [partition.partition])[partition.partition]
+            archived = self._archives.end(partition, asked)
+            one = self._archived(partition, asked, high) if archived is not None and archived >= low else None
             if one is None:
                 raise
             self._hold({partition: one})

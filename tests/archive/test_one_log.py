@@ -213,6 +213,10 @@ def test_a_gap_between_the_archive_and_the_topic_is_named(mesh: Mesh, port: Bind
         subscriber(mesh, port)
     with subscriber(mesh, port, missing=Missing.ALLOW) as reading:
         assert numbers(take(reading, 20)) == [*range(110, 130)]
+    with subscriber(mesh, port, group="at the gap") as member:
+        for _ in range(2):
+            with pytest.raises(HistoryMissing, match=r"the offsets 0 to 109 .* begins at offset 110"):
+                take(member, 1)
 
 
 def test_an_archive_that_cannot_be_opened_is_named(

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ from tests.archive.s3_server import make_bucket, s3_server, variables_count
 from tests.campaigns.outcome import Outcome, say
 from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh, open_test_mesh
-from tests.ports.readings import reading
+from tests.ports.readings import BEGIN, reading
 
 _RESTORED: Final = "restored"
 _ANSWER_S: Final = 120.0
@@ -108,7 +109,8 @@ def _publishing(mesh: Mesh, binding: Binding, rate: int) -> Iterator[None]:
         with Publisher(binding.address, mesh.registry, kafka=CONNECTIONS) as publisher:
             while not over.wait(0.1):
                 for _ in range(rate // 10):
-                    publisher.publish(reading(number))
+                    # One a minute, as of `reading`, would give each second three days, and each commit a hundred files.
+                    publisher.publish(reading(number, at=BEGIN + number * timedelta(seconds=1 / rate)))
                     number += 1
 
     thread = threading.Thread(target=publish)
