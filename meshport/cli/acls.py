@@ -35,8 +35,8 @@ from meshport.grants import Grant
 from meshport.kafka.clusters import KafkaClusters
 from meshport.local.process_logins import source_rights
 from meshport.local.secured import PROCESSOR, standing_acls
-from meshport.product.lines import migrated_from
 from meshport.product import Product, Status
+from meshport.product.lines import migrated_from
 from meshport.project.apply import ProductPlan
 from meshport.project.clusters import principal_table
 from meshport.project.project import Project
