@@ -232,8 +232,18 @@ class Transactions:
             # The client refuses messages after a fatal error, also before it has called `error_cb`.
             return client_error(error, f"{self._name} cannot go on")
         if code == ClientError._STATE:  # noqa: SLF001 - as above
-            return TransactionAborted(f"{self._name}: {error.args[0].str()}")
+            return self._cause() or TransactionAborted(f"{self._name}: {error.args[0].str()}")
         return refusal(error, topic)
+
+    def _cause(self) -> KafkaError | None:
+        """Return why the transaction has failed. The client refuses further messages without it, and a commit with it."""
+        try:
+            self._call("commit", self._client.commit_transaction)
+        except TransactionAborted as error:
+            return error
+        except KafkaError:
+            pass  # another call is in progress, and reports it
+        return None
 
     def commit(self, offsets: Mapping[TopicPartition, int], group: bytes) -> None:
         """Commit the messages that were sent, together with offsets of the group.

@@ -156,11 +156,16 @@ def test_a_running_processor_is_measured(kafka: Cluster, monkeypatch: pytest.Mon
     try:
         wait_for(lambda: readiness.state().ready and readiness.state().waiting == 0)
         stage = topics.plan.stages[0]
-        rows = [
-            sample("meshport_processor_state_rows", processor=processor, topic=stage.topic, partition=str(each))
-            for each in range(stage.partitions)
-        ]
-        assert sum(each or 0 for each in rows) > 0
+
+        def rows() -> float:
+            named = {"processor": processor, "topic": stage.topic}
+            found = (
+                sample("meshport_processor_state_rows", **named, partition=str(each))
+                for each in range(stage.partitions)
+            )
+            return sum(each or 0 for each in found)
+
+        wait_for(lambda: rows() > 0, "state rows")
         assert sample("meshport_processor_watermark_timestamp_seconds", processor=processor) is not None
     finally:
         stop.set()
