@@ -12,7 +12,6 @@ from meshport.archive.record import LogRecord
 from meshport.archive.table import ArchiveTable
 from meshport.binding import Binding
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import Consumer
 from meshport.ports.scan import TopicRange, history_reader, read_range
 
 __all__ = ["PartitionComparison", "compare"]
@@ -86,7 +85,7 @@ def compare(
             found = PartitionComparison(partition, begin, max(begin, end))
             whole = hashlib.sha256()
             for first, last, rows in table.log(partition, begin, end, _AT_ONCE):
-                there = _digests(_of_topic(consumer, binding.topic, partition, first, last))
+                there = _digests(_of_topic(kafka, binding.topic, partition, first, last))
                 here = _digests(records_of(rows))
                 _count(found, there, here)
                 for each in there.values():
@@ -101,9 +100,11 @@ def _digests(records: Iterator[LogRecord]) -> dict[int, bytes]:
     return {each.offset: each.digest for each in records}
 
 
-def _of_topic(consumer: Consumer, topic: str, partition: int, begin: int, end: int) -> Iterator[LogRecord]:
-    for messages in read_range(consumer, TopicRange(topic, {partition: begin}, {partition: end})):
-        yield from map(LogRecord.of, messages)
+def _of_topic(kafka: KafkaConfig, topic: str, partition: int, begin: int, end: int) -> Iterator[LogRecord]:
+    # A consumer that has read a partition before needs a second to read it again, or returns nothing; a new one some 20 ms.
+    with history_reader(kafka) as consumer:
+        for messages in read_range(consumer, TopicRange(topic, {partition: begin}, {partition: end})):
+            yield from map(LogRecord.of, messages)
 
 
 def _count(found: PartitionComparison, there: dict[int, bytes], here: dict[int, bytes]) -> None:
