@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from meshport.ports.group_start import Start
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Earlier, Offsets, Replay
 from meshport.ports.subscriber import BadEvent, Subscriber
+from meshport.product.migration import Migration
 from tests.connections import CONNECTIONS
 from tests.lines import TwoLines, ago, kelvins, publish_raw, publish_then, two_lines
 from tests.mesh_session import Mesh
@@ -173,3 +175,27 @@ def test_a_replay_begins_with_the_earlier_line(mesh: Mesh) -> None:
         assert by_sensor(list(at_offsets.history())) == own
     with Replay(address, mesh.registry, earlier=Earlier.LEAVE_OUT, kafka=CONNECTIONS) as alone:
         assert by_sensor(list(alone.history())) == own
+
+
+def test_a_line_is_migrated_by_way_of_the_next(mesh: Mesh) -> None:
+    """Line 3 migrates line 2, which migrates line 1: a replay and a subscriber read all three as the third."""
+    lines = filled(mesh)
+    applied = mesh._applied[lines.first.address.of_product]
+    second = applied.product.output_ports[1]
+    until = datetime.now(UTC) + timedelta(days=1)  # line 2 is not over, line 1 is
+    migration = Migration(until=until, fields={"kelvin": "kelvin * 2"})
+    third = second.model_copy(
+        update={"major": 3, "live_from": until.date() + timedelta(days=60), "migration": migration}
+    )
+    product = applied.product.model_copy(update={"output_ports": (*applied.product.output_ports, third)})
+    schemas = {**applied.schemas, ("events", 3): applied.schemas["events", 2]}
+    mesh.apply(replace(applied, product=product, schemas=schemas))
+    address = product.address.at("events", 3)
+    expected = {
+        sensor: [each | {"kelvin": each["kelvin"] * 2} for each in records]
+        for sensor, records in of_numbers(range(40)).items()
+    }
+    with Replay(address, mesh.registry, kafka=CONNECTIONS) as replay:
+        assert by_sensor(list(replay.history())) == expected
+    with Subscriber(address, mesh.registry, kafka=CONNECTIONS) as subscriber:
+        assert by_sensor(take(subscriber, 40)) == expected

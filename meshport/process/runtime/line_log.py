@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from meshport.binding import Binding
 from meshport.errors import ProcessError
@@ -16,13 +15,12 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import Headers, ReceivedMessage, headers_of
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.earlier_lines import EarlierLine
-from meshport.ports.history import Missing, insist, removed_history
+from meshport.ports.history import Missing
+from meshport.ports.line_history import line_range
 from meshport.ports.scan import history_reader
 from meshport.process.runtime.kafka_log import GO_ON
 
 __all__ = ["LineLog"]
-
-_OWN: Final = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +97,13 @@ class LineLog:
         missing: Missing = Missing.REFUSE,
     ) -> None:
         self._topic = source.topic
-        read = [*ports, *(each.binding for each in lines)]
-        self._reader = history_reader(kafka, read)
+        self._reader = history_reader(kafka, [*ports, *(each.binding for each in lines)])
         self._spans: dict[int, list[_Span]] = {}
         self._at: dict[int, _Span | None] = {}
         self._reached: dict[int, int] = {}
         for line in reversed(lines):
             _refuse_unfit(line, source)
-            bounds = self._reader.bounds(line.binding.topic)
-            insist(removed_history(kafka, line.binding.topic, bounds, ports=read), missing, GO_ON)
-            for partition, end in line.ends(self._reader, bounds).items():
+            for partition, end in line_range(line, kafka, self._reader, missing, GO_ON).ends.items():
                 known = self._spans.setdefault(partition, [])
                 known.insert(0, _Span(line, (known[0].begin if known else 0) - end, end))
 
@@ -174,7 +169,7 @@ class LineLog:
             return
         self._reader.pause(*place)
         following = [each for each in self._spans[partition] if each.begin >= end and each.end]
-        self._at[partition] = following[0] if following else _OWN
+        self._at[partition] = following[0] if following else None
         self._reached[partition] = end
         self._reader.assign_more({self._place(partition): 0})
 
