@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -43,13 +44,9 @@ _MADE: Final = 100_000
 _QUERY: Final = "SELECT product, count(*) AS n, sum(cents) AS s FROM {} GROUP BY product"
 
 
-def figures(millions: str = "1") -> Iterator[Figure]:
-    """The figures of one port, on one embedded broker.
-
-    Args:
-        millions: of events.
-    """
-    count = round(float(millions) * 1_000_000)
+@contextmanager
+def one_broker() -> Iterator[tuple[Mesh, Path]]:
+    """A mesh over one embedded broker, and the folder of both; the broker's is `kafka` in it."""
     with (
         tempfile.TemporaryDirectory() as folder,
         open_cluster(
@@ -57,7 +54,18 @@ def figures(millions: str = "1") -> Iterator[Figure]:
         ) as cluster,
         open_test_mesh(Path(folder), cluster.bootstrap_servers) as mesh,
     ):
-        store = Path(folder) / "archive"
+        yield mesh, Path(folder)
+
+
+def figures(millions: str = "1") -> Iterator[Figure]:
+    """The figures of one port, on one embedded broker.
+
+    Args:
+        millions: of events.
+    """
+    count = round(float(millions) * 1_000_000)
+    with one_broker() as (mesh, folder):
+        store = folder / "archive"
         port: dict[str, Any] = {
             "key": "customer",
             "time": "ordered_at",
@@ -67,7 +75,7 @@ def figures(millions: str = "1") -> Iterator[Figure]:
         binding = mesh.product(ORDER, **port)
         say(f"{count:,} events are published first")
         fill(binding, count)
-        yield from _measured(mesh, binding, Path(folder), store, count)
+        yield from _measured(mesh, binding, folder, store, count)
 
 
 def _measured(mesh: Mesh, binding: Binding, folder: Path, store: Path, count: int) -> Iterator[Figure]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,17 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from meshport.binding import Binding
 from meshport.kafka.consumer import Consumer
-from meshport.local.cluster import open_cluster
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
-from tests.bench.archive import fill
+from tests.bench.archive import fill, one_broker
 from tests.bench.figures import Figure, say
 from tests.bench.ports import ORDER, orders
-from tests.mesh_session import Mesh, open_test_mesh
+from tests.mesh_session import Mesh
 
 _HISTORY: Final = 500_000
 _RATE: Final = 500
@@ -45,20 +41,14 @@ def figures(seconds: str = "20") -> Iterator[Figure]:
         seconds: of each measurement.
     """
     length_s = float(seconds)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        open_cluster(
-            None, cache_dir=platformdirs.user_cache_path("meshport"), data_dir=Path(folder) / "kafka"
-        ) as cluster,
-        open_test_mesh(Path(folder), cluster.bootstrap_servers) as mesh,
-    ):
+    with one_broker() as (mesh, folder):
         binding = mesh.product(ORDER, key="customer", time="ordered_at", partitions=4)
         say(f"{_HISTORY:,} events are published first")
         fill(binding, _HISTORY)
         _begin_live(mesh, binding)
         alone = _latencies(mesh, binding, length_s)
         for name, cap in (("under a cap of 5,000 events/s", ["--rate", str(_CAP)]), ("without a cap", [])):
-            with _replaying(mesh, binding, Path(folder) / f"{len(cap)}.jsonl", cap) as job:
+            with _replaying(mesh, binding, folder / f"{len(cap)}.jsonl", cap) as job:
                 beside = _latencies(mesh, binding, length_s)
                 say(f"{name}: the job {'still runs' if job.poll() is None else 'has ended'}")
             for part, at in (("p50", 49), ("p99", 98)):
