@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
@@ -31,7 +32,7 @@ from meshport.local.listeners import Listeners, PlainListeners
 from meshport.local.process_logins import SOURCES, ProcessLogins
 from meshport.local.process_metrics import ProcessMetrics
 from meshport.local.secured import OPERATOR
-from meshport.local.supervisor import Pause, Say, Supervisor
+from meshport.local.supervisor import Options, Pause, Say, Supervisor
 from meshport.project.apply import carry_out, plan
 from meshport.project.glossary import glossary_plans, project_glossary
 from meshport.project.policies import policy_plans, policy_texts
@@ -81,8 +82,8 @@ class LocalMesh:
         urls = self._metrics.urls if self._metrics else {}
         return {name: url for name, url in urls.items() if name not in finished}
 
-    def _measured(self, name: str) -> list[str]:
-        return self._metrics.options(name) if self._metrics else []
+    def _measured(self, name: str) -> Options:
+        return partial(self._metrics.options, name) if self._metrics else list
 
     @property
     def pids(self) -> dict[str, int]:
@@ -153,8 +154,9 @@ class LocalMesh:
         """
         if operator := self.cluster.principals.get(OPERATOR):
             command = ["access", "enforce", "--registry", self.registry_url, "--kafka-config", str(operator)]
-            command += self._measured(_ACCESS)
-            self.processors.keep(_ACCESS, [sys.executable, "-m", "meshport", *command], cwd=root)
+            self.processors.keep(
+                _ACCESS, [sys.executable, "-m", "meshport", *command], options=self._measured(_ACCESS), cwd=root
+            )
 
     def observe(self, root: Path) -> None:
         """Measure service levels while the mesh runs, if what that needs is installed (the extra `observe`).
@@ -164,10 +166,12 @@ class LocalMesh:
         """
         if find_spec("datasketches") is None:
             return
-        command = ["observe", "--registry", self.registry_url, *self._measured(_OBSERVE)]
+        command = ["observe", "--registry", self.registry_url]
         operator = self.cluster.principals.get(OPERATOR)
         command += ["--kafka-config", str(operator)] if operator else ["--kafka", self.cluster.bootstrap_servers]
-        self.processors.keep(_OBSERVE, [sys.executable, "-m", "meshport", *command], cwd=root)
+        self.processors.keep(
+            _OBSERVE, [sys.executable, "-m", "meshport", *command], options=self._measured(_OBSERVE), cwd=root
+        )
 
     def archive(self, project: Project) -> None:
         """Archive the ports of a project that declare it while the mesh runs, if the extra `archive` is installed.
@@ -179,10 +183,11 @@ class LocalMesh:
         if not declared or find_spec("pyiceberg") is None:
             return
         command = ["archive", "run", "--commit-every", _COMMIT_EVERY_S, "--registry", self.registry_url]
-        command += self._measured(_ARCHIVE)
         if operator := self.cluster.principals.get(OPERATOR):
             command += ["--kafka-config", str(operator)]
-        self.processors.keep(_ARCHIVE, [sys.executable, "-m", "meshport", *command], cwd=project.root)
+        self.processors.keep(
+            _ARCHIVE, [sys.executable, "-m", "meshport", *command], options=self._measured(_ARCHIVE), cwd=project.root
+        )
 
     def run(self, address: Address, project: Project) -> None:
         """Start the processor of a product, and keep it running.
@@ -195,16 +200,23 @@ class LocalMesh:
         member = ["--member", self._name] if process is not None and process.engine == "batch" else []
         self.processors.keep(
             address.key,
-            self._command(address.key, *member, *self._measured(address.key)),
+            self._command(address.key, *member),
+            options=self._measured(address.key),
             cwd=project.root,
             variables=self._logins.variables(login(caller_name(address))),
         )
 
     def run_sources(self, addresses: Sequence[Address], project: Project, speed: float) -> None:
         """Run the project's sources in one process; their time passes `speed` times as fast as the wall clock."""
-        command = self._command(*(each.key for each in addresses), "--speed", str(speed), *self._measured(SOURCES))
+        command = self._command(*(each.key for each in addresses), "--speed", str(speed))
         self._logins.admit_sources(project.product(each).product for each in addresses)
-        self.processors.run(SOURCES, command, cwd=project.root, variables=self._logins.variables(SOURCES))
+        self.processors.run(
+            SOURCES,
+            command,
+            options=self._measured(SOURCES),
+            cwd=project.root,
+            variables=self._logins.variables(SOURCES),
+        )
 
     def _command(self, *arguments: str) -> list[str]:
         here = ["--registry", self.registry_url, "--kafka", self.cluster.bootstrap_servers]
@@ -262,7 +274,7 @@ def open_mesh(
         kept = stack.enter_context(_Brokers(cluster.embedded, say)) if cluster.embedded else None
         services = stack.enter_context(Supervisor(folder / "logs", say))
         metrics = ProcessMetrics() if measured else None
-        options = metrics.options(_REGISTRY) if metrics else []
+        options = partial(metrics.options, _REGISTRY) if metrics else list
         url = _start_registry(services, folder, cluster.bootstrap_servers, options)
         registry = stack.enter_context(Registry(url))
         say(f"registry at {url}")
@@ -339,11 +351,12 @@ class _Brokers:
         self._thread.join()
 
 
-def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str, options: Sequence[str]) -> str:
+def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str, options: Options) -> str:
     port = _kept_port(folder)
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "meshport", "registry", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    services.keep(_REGISTRY, [*command, "--database", _database(folder), "--kafka", bootstrap_servers, *options])
+    command += ["--database", _database(folder), "--kafka", bootstrap_servers]
+    services.keep(_REGISTRY, command, options=options)
     deadline = time.monotonic() + _START_S
     with Registry(url) as client:
         while not _healthy(client):

@@ -17,7 +17,11 @@ class ProcessMetrics:
         self._ports: set[int] = set()
 
     def options(self, name: str) -> list[str]:
-        """Return the options by which a process serves its metrics."""
+        """Return the options by which a process serves its metrics: at each start a new port, as another may have taken the last.
+
+        Raises:
+            BrokerUnavailable: no port is free.
+        """
         (port,) = free_ports(1, self._ports)
         self._ports.add(port)
         self.urls = {**self.urls, name: f"http://{HOST}:{port}"}

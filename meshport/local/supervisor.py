@@ -11,16 +11,21 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from meshport.errors import MeshError
 from meshport.local.guardian import GuardedProcess, guard
 
-__all__ = ["Pause", "Say", "Supervisor"]
+__all__ = ["Options", "Pause", "Say", "Supervisor"]
 
 Say = Callable[[str], None]
 """Called with a line for people."""
+
+Options = Callable[[], Sequence[str]]
+"""Called at each start of a command for further arguments, such as a port that is free then."""
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
@@ -53,6 +58,17 @@ class Pause:
         self._since = time.monotonic()
 
 
+@dataclass(frozen=True)
+class _Command:
+    arguments: list[str]
+    options: Options
+    cwd: Path | None
+    env: Mapping[str, str] | None
+
+    def start(self, log: Path) -> GuardedProcess:
+        return guard([*self.arguments, *self.options()], output=log, cwd=self.cwd, env=self.env)
+
+
 class _SupervisedCommand:
     """One supervised command, over all of its runs.
 
@@ -63,16 +79,12 @@ class _SupervisedCommand:
         finished: whether it has ended as it should, and is not started again.
     """
 
-    def __init__(
-        self, name: str, command: list[str], cwd: Path | None, env: Mapping[str, str] | None, log: Path
-    ) -> None:
+    def __init__(self, name: str, command: _Command, log: Path) -> None:
         self.name = name
         self.process: GuardedProcess
         self.running = False
         self.finished = False
         self._command = command
-        self._cwd = cwd
-        self._env = env
         self._log = log
         self._begin = self._seen = 0
         self.run()
@@ -82,9 +94,10 @@ class _SupervisedCommand:
 
         Raises:
             OSError: it cannot be started.
+            MeshError: as its options.
         """
         self._begin = self._seen = self._log.stat().st_size if self._log.exists() else 0
-        self.process = guard(self._command, output=self._log, cwd=self._cwd, env=self._env)
+        self.process = self._command.start(self._log)
         self.running = True
 
     def new_warnings(self) -> list[str]:
@@ -146,41 +159,51 @@ class Supervisor:
         return self._kept[name].last_lines()
 
     def keep(
-        self, name: str, command: list[str], *, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        *,
+        options: Options = list,
+        cwd: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Run a command, and start it again whenever it ends.
 
         Args:
             name: of the command.
             command: its arguments.
+            options: its further arguments, at each start anew.
             cwd: its working directory.
             variables: further variables of its environment.
 
         Raises:
             OSError: the command cannot be started.
+            MeshError: as its options.
         """
-        self._start(name, command, cwd, variables, frozenset())
+        self._start(name, _Command(command, options, cwd, self._environment(variables)), frozenset())
 
     def run(
-        self, name: str, command: list[str], *, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        *,
+        options: Options = list,
+        cwd: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Run a command, and start it again until it ends with exit code 0; the arguments are those of `keep`.
 
         Raises:
             OSError: the command cannot be started.
+            MeshError: as its options.
         """
-        self._start(name, command, cwd, variables, frozenset({0}))
+        self._start(name, _Command(command, options, cwd, self._environment(variables)), frozenset({0}))
 
-    def _start(
-        self,
-        name: str,
-        command: list[str],
-        cwd: Path | None,
-        variables: Mapping[str, str] | None,
-        done: frozenset[int],
-    ) -> None:
-        env = {**(os.environ if self._env is None else self._env), **variables} if variables else self._env
-        kept = _SupervisedCommand(name, command, cwd, env, self._folder / f"{name.replace('/', '.')}.log")
+    def _environment(self, variables: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        return {**(os.environ if self._env is None else self._env), **variables} if variables else self._env
+
+    def _start(self, name: str, command: _Command, done: frozenset[int]) -> None:
+        kept = _SupervisedCommand(name, command, self._folder / f"{name.replace('/', '.')}.log")
         self._kept[name] = kept
         self._say(f"running {name} (process {kept.process.pid})")
         thread = threading.Thread(target=self._watch, args=(kept, done), name=f"keep {name}", daemon=True)
@@ -210,7 +233,7 @@ class Supervisor:
                 return
             try:
                 kept.run()
-            except OSError as error:
+            except (OSError, MeshError) as error:
                 self._say(f"{kept.name} cannot be started: {error}")
                 continue
             pause.started()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import pytest
 from meshport.address import Address
 from meshport.cli import demo, recount
 from meshport.errors import ProcessError
+from meshport.local.kraft import HOST
 from meshport.local.lag import ProductLag
+from meshport.local.process_metrics import ProcessMetrics
 from meshport.local.supervisor import Supervisor
 from tests.waiting import wait_for
 
@@ -71,6 +74,36 @@ def test_a_warning_is_shown_while_the_process_runs(supervisor: Supervisor, said:
     supervisor.keep("a/processor", python(f"{lines}import time; time.sleep(60)"))
     wait_for(lambda: "a/processor: again" in said, lambda: "\n".join(said))
     assert said[1:] == ["a/processor: most of it is late", "a/processor: again"]
+
+
+def test_a_run_finds_a_free_port_where_another_took_the_last(supervisor: Supervisor, said: list[str]) -> None:
+    """A process that cannot serve its metrics where the last run did is started again with a port that is free."""
+    metrics = ProcessMetrics()
+    other = socket.socket()
+
+    def options() -> list[str]:
+        given = metrics.options("p")
+        if not said:  # the first start: another process takes the port between the choice and the use
+            other.bind((HOST, int(given[1].rpartition(":")[2])))
+            other.listen()
+        return given
+
+    serve = (
+        "import socket, sys, time; host, _, port = sys.argv[2].rpartition(':')\n"
+        "server = socket.create_server((host, int(port))); time.sleep(60)"
+    )
+    with other:
+        supervisor.keep("p", python(serve), options=options)
+        host, _, port = metrics.urls["p"].removeprefix("http://").rpartition(":")
+        wait_for(lambda: f"http://{host}:{port}" != metrics.urls["p"], lambda: "\n".join(said))
+        wait_for(lambda: _listens(metrics.urls["p"]), lambda: "\n".join(said))
+    assert sum("Address already in use" in each for each in said) == 1
+
+
+def _listens(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) == 0
 
 
 def test_a_demo_that_stands_still_ends_with_the_log_of_who_stands(
