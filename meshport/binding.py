@@ -96,8 +96,8 @@ class Binding(BaseModel):
     successor: AddressText | None = None
     owner: str
     slo: dict[str, Any] = Field(default_factory=dict)
-    archive: Archive | None = None
-    migration: Migration | None = None
+    archive: Annotated[Archive, OrUnread("archive")] | None = None
+    migration: Annotated[Migration, OrUnread("migration")] | None = None
     service_levels: LevelSummary | None = None
 
 

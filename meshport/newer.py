@@ -116,7 +116,7 @@ class UnreadValue:
 
 
 class OrUnread:
-    """Takes a value that cannot be read as `UnreadValue`: `Annotated[Product, OrUnread("descriptor")]`.
+    """Takes a value that cannot be read as `UnreadValue`: `Annotated[Product, OrUnread("descriptor")]`. It is dumped as it came.
 
     Args:
         what: the value is, for the message.
@@ -126,7 +126,7 @@ class OrUnread:
         self._what = what
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema of the value, with the fallback."""
+        """Return the schema of the value, with what stands for it."""
 
         def read(value: Any, known: Callable[[Any], Any]) -> Any:
             try:
@@ -136,4 +136,9 @@ class OrUnread:
                     raise
                 return UnreadValue(self._what, value, error)
 
-        return core_schema.no_info_wrap_validator_function(read, handler(source))
+        def write(value: Any, known: Callable[[Any], Any]) -> Any:
+            return value.__dict__["_given"] if isinstance(value, UnreadValue) else known(value)
+
+        return core_schema.no_info_wrap_validator_function(
+            read, handler(source), serialization=core_schema.wrap_serializer_function_ser_schema(write)
+        )

@@ -17,6 +17,7 @@ from meshport.access import MeshPorts, Principals
 from meshport.access.reconciler import grant_rights
 from meshport.address import Address
 from meshport.audit import AuditOutcome
+from meshport.binding import Binding
 from meshport.errors import MeshError, NewerRegistry, RegistrationRefused, RegistryUnavailable
 from meshport.event.bare import reader_for
 from meshport.generations import Generation, Generations, GenerationState, Hold, Phase
@@ -85,6 +86,31 @@ def test_a_word_that_is_not_known_breaks_no_call_that_does_not_need_it(sqlite: s
             assert client.product("player/plays").descriptor.address
         with pytest.raises(RegistryUnavailable, match="answered what no registry of this version sends"):
             client.past("player/plays")
+
+
+def test_a_migration_that_is_not_known_breaks_no_reader_of_the_line() -> None:
+    """A binding whose migration this version cannot read is a binding all the same, and is dumped as it came."""
+    archive, migration = {"store": {"hot": "s3://a"}}, {"until": "2026-11-01T00:00:00Z", "fields": {"f": {"case": []}}}
+    binding = Binding.model_validate(
+        {
+            **dict.fromkeys(("bootstrap_servers", "topic", "type", "subject", "schema_text", "owner"), "x"),
+            "address": "mesh://player/plays/events@2",
+            "partitions": 1,
+            "schema_id": 1,
+            "fingerprint": "0" * 64,
+            "archive": archive,
+            "migration": migration,
+        }
+    )
+    dumped = binding.model_dump(mode="json")
+    assert (dumped["archive"], dumped["migration"]) == (archive, migration)
+    assert Binding.model_validate_json(binding.model_dump_json()).topic == "x"
+    assert binding.migration is not None
+    with pytest.raises(NewerRegistry, match=r"cannot read the migration: fields\.f: Input should be a valid string"):
+        assert binding.migration.fields
+    assert binding.archive is not None
+    with pytest.raises(NewerRegistry, match="cannot read the archive: store: Input should be a valid string"):
+        assert binding.archive.store
 
 
 def test_a_grant_in_a_state_that_is_not_known_is_neither_carried_out_nor_ended(sqlite: str) -> None:
