@@ -82,7 +82,11 @@ class ResolvedBindings:
 
 
 class FetchedSchemas:
-    """The schemas that a client has fetched; thread-safe."""
+    """The schemas that a client has fetched; thread-safe.
+
+    One that was fetched by its id is known by its fingerprint as well: events are read by either, one by one or in columns, and a
+    registry that does not answer must not make the difference.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -110,6 +114,9 @@ class FetchedSchemas:
         schema = Schema(answer.text)
         with self._lock:
             _remember(kept, key, schema, _SCHEMAS_KEPT)
+            _remember(self._by_fingerprint, schema.fingerprint, schema, _SCHEMAS_KEPT)
+            if answer.id is not None:
+                _remember(self._by_id, answer.id, schema, _SCHEMAS_KEPT)
         return schema
 
 
@@ -117,6 +124,7 @@ class _SchemaResponse(BaseModel):
     """A schema in Confluent's format, or in the mesh API's."""
 
     text: str = Field(validation_alias=AliasChoices("schema_text", "schema"))
+    id: int | None = None
 
 
 def _remember(kept: dict[Any, Any], key: Any, value: Any, room: int) -> None:

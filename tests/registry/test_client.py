@@ -103,6 +103,18 @@ def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
     assert not re.search("ada|geh|eim", text)
 
 
+@pytest.mark.parametrize("first", ["by_id", "by_fingerprint"])
+def test_a_schema_that_was_fetched_by_one_name_is_known_by_the_other(service: str, first: str) -> None:
+    """Events are read in columns by id, one by one by fingerprint: which came first makes no difference without the registry."""
+    network = Switch()
+    with Registry(service, keep=0, transport=network) as client:
+        port = client.register(*plays()).ports[0]
+        assert port.schema_id is not None
+        seen = client.by_id(port.schema_id) if first == "by_id" else client.by_fingerprint(port.fingerprint)
+        network.cut = True
+        assert client.by_fingerprint(port.fingerprint) == client.by_id(port.schema_id) == seen
+
+
 def test_id_fingerprint_and_guid_give_equal_schemas(registry: Registry) -> None:
     """Id, fingerprint and GUID give equal schemas, with the requested fingerprint."""
     source: SchemaSource = registry
