@@ -43,6 +43,7 @@ from meshport.local.kraft import (
     free_ports,
     is_free,
     last_words,
+    log_texts,
     random_id,
     write_properties,
 )
@@ -379,7 +380,8 @@ class EmbeddedKafka:
         folder = self._node_dir(node)
         words = last_words(folder, "server.log", "console.log")
         message = f"embedded broker {node} ended while starting (exit code {code}); its log says:\n{words}"
-        if _ADDRESS_IN_USE.search(words):
+        # A busy machine may log other errors before it, with which the last words begin.
+        if any(_ADDRESS_IN_USE.search(each) for each in log_texts(folder, "server.log", "console.log")):
             raise _PortLostError(message, hint="another process took its port in the meantime")
         raise BrokerUnavailable(message)
 

@@ -189,7 +189,7 @@ def last_words(folder: Path, *logs: str) -> str:
     Returns:
         At most `LAST_LINES` lines.
     """
-    texts = [_lines(folder / log) for log in logs]
+    texts = [text.splitlines() for text in log_texts(folder, *logs)]
     for lines in texts:
         for number, line in enumerate(lines):
             if _ALARM.search(line):
@@ -198,8 +198,13 @@ def last_words(folder: Path, *logs: str) -> str:
     return "\n".join(lines[-LAST_LINES:])
 
 
-def _lines(file: Path) -> list[str]:
+def log_texts(folder: Path, *logs: str) -> list[str]:
+    """Return what is in a broker's log files, one text for each; "" of one that is not there."""
+    return [_text(folder / log) for log in logs]
+
+
+def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return []
+        return ""
