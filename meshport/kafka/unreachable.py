@@ -32,6 +32,8 @@ _REFUSED: Final = frozenset(
 _REFUSED_NAMES: Final = frozenset(ClientError(each).name() for each in _REFUSED)
 _ALL_DOWN: Final = ClientError._ALL_BROKERS_DOWN  # noqa: SLF001 - as above
 _LOOK_S: Final = 2.0
+# One broker may have heard of a login later than another.
+_SETTLE_S: Final = 2.0
 _SLICE_S: Final = 0.2
 # Of a handshake that fails, the shorter of two reports may come first.
 _ENOUGH: Final = 3
@@ -67,6 +69,7 @@ class RefusedConnections:
     def __init__(self) -> None:
         self._logged_at = float("-inf")
         self._refused: ClientError | None = None
+        self._refused_at = 0.0
         self._all_down = False
 
     def note(self, error: ClientError) -> None:
@@ -74,6 +77,8 @@ class RefusedConnections:
         self._all_down = self._all_down or error.code() == _ALL_DOWN
         if error.code() not in _REFUSED:
             return
+        if self._refused is None:
+            self._refused_at = time.monotonic()
         self._refused = error
         if time.monotonic() - self._logged_at > _REPEAT_S:
             self._logged_at = time.monotonic()
@@ -101,8 +106,7 @@ class RefusedConnections:
                 return
             if self._refused is None and (self._all_down or time.monotonic() > until):
                 return
-            # One broker may have heard of a login later than another.
-            if self._refused is not None and time.monotonic() > until:
+            if self._refused is not None and time.monotonic() > self._refused_at + _SETTLE_S:
                 raise _refusal(kafka, self._refused, f"nothing can be published at {kafka.bootstrap_servers}")
 
 
