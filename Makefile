@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(INSTALLED) ## the reference mesh on real Kafka, recounted at the end
 	$(BIN)/meshport demo --for $(or $(FOR),60s)
 
-test: $(INSTALLED) ## every test, with a real Kafka and a real PostgreSQL, in three processes a core; ARGS="-n0 ..." for one
+test: $(INSTALLED) ## every test, with a real Kafka and a real PostgreSQL, in five processes on two cores; ARGS="-n0 ..." for one
 	MESHPORT_REQUIRE_KAFKA=1 MESHPORT_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -n auto --no-loadscope-reorder $(ARGS)
 
 campaign: $(INSTALLED) ## kills, outages, storms, the chart, planted defects and long repetitions, an hour or more; ARGS="kills --engine batch" for a part

@@ -15,8 +15,9 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 __all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
 # Most tests on Kafka wait for a rebalance, a commit or a process: with two processes a core they leave it idle 40 % of the
-# time. Those without Kafka use all of it either way.
-_PROCESSES_PER_CORE: Final = 3
+# time. Those without Kafka use all of it either way. With three, on two cores of a third of the usual speed, the load was 12, and
+# a handshake took seconds.
+_PROCESSES_PER_CORE: Final = 2.5
 _MOST_PROCESSES: Final = 8
 
 # These share the mesh of one new user, and each continues where the one before ended.
@@ -40,9 +41,9 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # as above
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes for `-n auto`: three for each core that this process may run on, at most eight."""
+    """Return the number of processes for `-n auto`: five for two cores that this process may run on, at most eight."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_PROCESSES_PER_CORE * cores, _MOST_PROCESSES)
+    return min(int(_PROCESSES_PER_CORE * cores), _MOST_PROCESSES)
 
 
 @pytest.hookimpl(optionalhook=True)
