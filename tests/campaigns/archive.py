@@ -45,6 +45,8 @@ from tests.ports.readings import BEGIN, reading
 
 _RESTORED: Final = "restored"
 _ANSWER_S: Final = 120.0
+# What was published while archivers were killed is archived in the end, by one that is left alone.
+_REST_S: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def run(asked: ArchiveCampaign) -> list[Outcome]:
                 call = 1 if point == TIDIED else dice.randint(1, 6)
                 if _archive(mesh, binding, point, call) == -signal.SIGKILL:
                     kills[point] += 1
-        _archive(mesh, binding)
+        _archive(mesh, binding, wait_s=_REST_S)
         return _outcomes(mesh, binding, kills, begun)
 
 
@@ -122,12 +124,12 @@ def _publishing(mesh: Mesh, binding: Binding, rate: int) -> Iterator[None]:
         thread.join()
 
 
-def _archive(mesh: Mesh, binding: Binding, point: str = "", call: int = 0) -> int:
-    """Run an archiver in a process; return how it ended."""
+def _archive(mesh: Mesh, binding: Binding, point: str = "", call: int = 0, wait_s: float = _ANSWER_S) -> int:
+    """Run an archiver in a process, for so long at most; return how it ended."""
     command = [sys.executable, "-m", "tests.archive.killed", mesh.url, str(binding.address), point, str(call)]
     process = subprocess.Popen(command, env=dict(os.environ))
     try:
-        return process.wait(_ANSWER_S)
+        return process.wait(wait_s)
     except subprocess.TimeoutExpired:  # it never came to its point
         process.terminate()
         return process.wait()
@@ -145,7 +147,10 @@ def _outcomes(mesh: Mesh, binding: Binding, kills: Counter[str], begun: float) -
             f"  partition {each.partition}: {each.equal:,} equal, {each.different} different, {each.missing} missing, "
             f"{each.removed} not in the topic, {each.digest[:16]}"
         )
-    before = _digests(read_topic(mesh.kafka, binding.topic))
+    counted = Counter[int]()
+    before = _digests(_counting(read_topic(mesh.kafka, binding.topic), counted))
+    wrong += (unarchived := counted.total() - records)
+    say(f"  the topic has {counted.total():,} records, of which {unarchived:,} are not archived")
     retained, read_s = _keep_a_tenth(mesh, binding), time.monotonic()
     subscribed = _digests(_read(mesh, binding, records))
     read_s = time.monotonic() - read_s
@@ -192,6 +197,13 @@ def _read(mesh: Mesh, binding: Binding, count: int) -> Iterator[list[ReceivedMes
             for each in subscription.buffer:
                 subscription.next_offsets[each.partition()] = each.offset() + 1
             subscription.buffer.clear()
+
+
+def _counting(read: Iterable[list[ReceivedMessage]], counted: Counter[int]) -> Iterator[list[ReceivedMessage]]:
+    """Pass messages on, and count them by partition."""
+    for messages in read:
+        counted.update(each.partition() for each in messages)
+        yield messages
 
 
 def _digests(read: Iterable[list[ReceivedMessage]]) -> dict[int, str]:
