@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshport.archive import upkeep
 from meshport.archive.table import ArchiveTable
 from meshport.archive.upkeep import MANY, compact, expire
 from tests.archive.archives import archived, archiver, comparison, place_in, rows_of
@@ -61,3 +62,26 @@ def test_days_with_few_files_stay_as_they_are(mesh: Mesh, tmp_path: Path) -> Non
     archived(mesh, binding, tmp_path)
     iceberg = place_in(tmp_path).open_catalog().load_table(place_in(tmp_path).table(binding))
     assert compact(iceberg) == 0
+
+
+def test_a_large_day_is_written_anew_in_parts(mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more rows are in memory together than the bound allows, no file of sensible size is written again, and all rows stay."""
+    binding = mesh.product(partitions=1)
+    for begin in range(0, 10 * MANY, 10):
+        fill(mesh, binding.address, range(begin, begin + 10))
+        archived(mesh, binding, tmp_path)
+    before = rows_of(ArchiveTable.open(place_in(tmp_path), binding))
+    iceberg = place_in(tmp_path).open_catalog().load_table(place_in(tmp_path).table(binding))
+    of_ten = iceberg.scan(limit=10).to_arrow().nbytes
+    monkeypatch.setattr(upkeep, "MOST_BYTES", 5 * of_ten)
+    replaced = compact(iceberg)
+    assert 2 <= replaced < MANY
+    assert iceberg.inspect.data_files().num_rows == MANY + 1 - replaced
+    assert compact(iceberg) == 0  # not many are left
+    monkeypatch.setattr(upkeep, "MANY", 2)
+    monkeypatch.setattr(upkeep, "SMALL_ROWS", 10 * replaced)
+    while compact(iceberg):
+        pass
+    largest = max(iceberg.inspect.data_files().column("record_count").to_pylist())
+    assert 10 * replaced <= largest < 10 * MANY
+    assert sorted(map(repr, rows_of(ArchiveTable.open(place_in(tmp_path), binding)))) == sorted(map(repr, before))
