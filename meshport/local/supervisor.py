@@ -14,18 +14,33 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypedDict, Unpack
 
 from meshport.errors import MeshError
 from meshport.local.guardian import GuardedProcess, guard
 
-__all__ = ["Options", "Pause", "Say", "Supervisor"]
+__all__ = ["RunSettings", "Options", "Pause", "Say", "Supervisor"]
 
 Say = Callable[[str], None]
 """Called with a line for people."""
 
 Options = Callable[[], Sequence[str]]
 """Called at each start of a command for further arguments, such as a port that is free then."""
+
+
+class RunSettings(TypedDict, total=False):
+    """How a command is run.
+
+    Attributes:
+        options: its further arguments, at each start anew.
+        cwd: its working directory.
+        variables: further variables of its environment.
+    """
+
+    options: Options
+    cwd: Path | None
+    variables: Mapping[str, str] | None
+
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
@@ -158,51 +173,29 @@ class Supervisor:
         """Return the last lines that the present run of a command has logged, each after a line break; "" for none."""
         return self._kept[name].last_lines()
 
-    def keep(
-        self,
-        name: str,
-        command: list[str],
-        *,
-        options: Options = list,
-        cwd: Path | None = None,
-        variables: Mapping[str, str] | None = None,
-    ) -> None:
+    def keep(self, name: str, command: list[str], **how: Unpack[RunSettings]) -> None:
         """Run a command, and start it again whenever it ends.
 
         Args:
             name: of the command.
             command: its arguments.
-            options: its further arguments, at each start anew.
-            cwd: its working directory.
-            variables: further variables of its environment.
+            how: see `RunSettings`.
 
         Raises:
             OSError: the command cannot be started.
             MeshError: as its options.
         """
-        self._start(name, _Command(command, options, cwd, self._environment(variables)), frozenset())
+        self._start(name, command, frozenset(), how)
 
-    def run(
-        self,
-        name: str,
-        command: list[str],
-        *,
-        options: Options = list,
-        cwd: Path | None = None,
-        variables: Mapping[str, str] | None = None,
-    ) -> None:
-        """Run a command, and start it again until it ends with exit code 0; the arguments are those of `keep`.
+    def run(self, name: str, command: list[str], **how: Unpack[RunSettings]) -> None:
+        """Run a command, and start it again until it ends with exit code 0; the rest is as in `keep`."""
+        self._start(name, command, frozenset({0}), how)
 
-        Raises:
-            OSError: the command cannot be started.
-            MeshError: as its options.
-        """
-        self._start(name, _Command(command, options, cwd, self._environment(variables)), frozenset({0}))
-
-    def _environment(self, variables: Mapping[str, str] | None) -> Mapping[str, str] | None:
-        return {**(os.environ if self._env is None else self._env), **variables} if variables else self._env
-
-    def _start(self, name: str, command: _Command, done: frozenset[int]) -> None:
+    def _start(self, name: str, arguments: list[str], done: frozenset[int], how: RunSettings) -> None:
+        variables, env = how.get("variables"), self._env
+        if variables:
+            env = {**(os.environ if env is None else env), **variables}
+        command = _Command(arguments, how.get("options", list), how.get("cwd"), env)
         kept = _SupervisedCommand(name, command, self._folder / f"{name.replace('/', '.')}.log")
         self._kept[name] = kept
         self._say(f"running {name} (process {kept.process.pid})")
